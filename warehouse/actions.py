@@ -1,0 +1,112 @@
+"""What may be asked of the fleet: each action type's parameters, their units and limits.
+
+Pages build the override form from here, the API checks what it is sent, the engine checks
+again before it acts; so the words exist once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from warehouse.records import ActionType
+
+
+class InvalidParameters(ValueError):
+    """The parameters are not this action's; the sentence says which and what would do."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number that an action takes."""
+
+    name: str
+    label: str
+    unit: str
+    low: float
+    high: float
+    is_whole: bool = False
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """An action type as people see it."""
+
+    action: str
+    label: str
+    sentence: str
+    """What it does; `{pool}` and the parameters are filled in."""
+    parameters: tuple[Parameter, ...]
+
+
+ACTION_SPECS: dict[str, ActionSpec] = {
+    spec.action: spec
+    for spec in (
+        ActionSpec(
+            "scale_up",
+            "Scale up",
+            "Switch on {nodes} node(s) in {pool}, our own first, then leased",
+            (Parameter("nodes", "Nodes to add", "nodes", 1, 64, is_whole=True),),
+        ),
+        ActionSpec(
+            "scale_down",
+            "Scale down",
+            "Release {nodes} empty node(s) in {pool}, leased first",
+            (Parameter("nodes", "Nodes to release", "nodes", 1, 64, is_whole=True),),
+        ),
+        ActionSpec(
+            "adjust_price",
+            "Adjust price",
+            "Set the price of {pool} to ${price_usd_per_gpu_hour} per GPU-hour for new jobs",
+            (Parameter("price_usd_per_gpu_hour", "New price", "USD per GPU-hour", 0.01, 100.0),),
+        ),
+        ActionSpec("do_nothing", "Do nothing", "Leave {pool} as it is", ()),
+    )
+}
+"""The action types that this console can carry out, in the order they are listed."""
+
+ACTION_TYPES: tuple[str, ...] = get_args(ActionType)
+"""Every action type of the design, those still to come included."""
+
+
+def checked_parameters(action: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as numbers of the right kind.
+
+    Raises:
+        InvalidParameters: one is missing, unknown, not a number, or out of its limits.
+    """
+    spec = ACTION_SPECS.get(action)
+    if spec is None:
+        raise InvalidParameters(f"{action} is not an action: use {', '.join(ACTION_SPECS)}")
+    unknown = set(parameters) - {parameter.name for parameter in spec.parameters}
+    if unknown:
+        raise InvalidParameters(f"{action} takes no {', '.join(sorted(unknown))}")
+    return {
+        parameter.name: _checked(action, parameter, parameters.get(parameter.name))
+        for parameter in spec.parameters
+    }
+
+
+def _checked(action: str, parameter: Parameter, value: Any) -> int | float:
+    wanted = f"{parameter.low:g} to {parameter.high:g} {parameter.unit}"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidParameters(f"{action} needs {parameter.name}: a number, {wanted}")
+    if parameter.is_whole and value != int(value):
+        raise InvalidParameters(f"{parameter.name} is a whole number, not {value}")
+    if not parameter.low <= value <= parameter.high:  # also refuses NaN
+        raise InvalidParameters(f"{parameter.name} is {value:g}; it may be {wanted}")
+    return int(value) if parameter.is_whole else float(value)
+
+
+def sentence(action: str, pool: str, parameters: Mapping[str, Any]) -> str:
+    """The action in words."""
+    return ACTION_SPECS[action].sentence.format(pool=pool, **parameters)
+
+
+def action_hash(action: str, target: str, parameters: Mapping[str, Any]) -> str:
+    """SHA-256 of exactly what would be done; an approval is bound to it."""
+    exact = json.dumps([action, target, dict(parameters)], sort_keys=True)
+    return hashlib.sha256(exact.encode()).hexdigest()

@@ -1,0 +1,80 @@
+"""Bringing a warehouse to this code's tables, whatever version it was made by.
+
+New tables and new nullable columns come by themselves from `records.py`. Anything else - a
+rename, a column that must be filled - is a numbered function in `STEPS`, run once, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import duckdb
+
+from warehouse.schema import TABLES, Table
+
+Step = Callable[[duckdb.DuckDBPyConnection], None]
+
+STEPS: tuple[Step, ...] = ()
+"""Add at the end, never change one that was released."""
+
+
+class NewerWarehouse(Exception):
+    """The warehouse was written by a newer Pilothouse."""
+
+
+def migrate(cursor: duckdb.DuckDBPyConnection) -> None:
+    """Run the steps that this warehouse lacks, then add what the records have and it has not.
+
+    Raises:
+        NewerWarehouse: it knows more steps than this code does.
+    """
+    cursor.execute("CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT NOT NULL)")
+    existing = _columns_by_table(cursor)
+    is_new = len(existing) == 1
+    done = _version(cursor)
+    if done > len(STEPS):
+        raise NewerWarehouse(
+            f"this warehouse is of version {done} and this Pilothouse knows {len(STEPS)}: "
+            "start the newer Pilothouse that made it"
+        )
+    if not is_new:
+        for step in STEPS[done:]:
+            step(cursor)
+    for table in TABLES.values():
+        _bring_up(cursor, table, existing.get(table.name))
+    if is_new or done < len(STEPS):
+        cursor.execute("INSERT INTO schema_versions VALUES (?)", [len(STEPS)])
+
+
+def _version(cursor: duckdb.DuckDBPyConnection) -> int:
+    ((version,),) = cursor.execute("SELECT max(version) FROM schema_versions").fetchall()
+    return version or 0
+
+
+def _columns_by_table(cursor: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for table, column in cursor.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() "
+        "WHERE database_name = current_database()"
+    ).fetchall():
+        found.setdefault(table, set()).add(column)
+    return found
+
+
+def _bring_up(cursor: duckdb.DuckDBPyConnection, table: Table, existing: set[str] | None) -> None:
+    if existing is None:
+        columns = ", ".join(
+            f'"{column.name}" {column.sql_type}{"" if column.nullable else " NOT NULL"}'
+            for column in table.columns
+        )
+        cursor.execute(f"CREATE TABLE {table.name} ({columns})")
+        if table.partition_by:
+            instant = f'"{table.partition_by}"'
+            cursor.execute(
+                f"ALTER TABLE {table.name} "
+                f"SET PARTITIONED BY (year({instant}), month({instant}), day({instant}))"
+            )
+        return
+    for column in table.columns:
+        if column.name not in existing:
+            cursor.execute(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {column.sql_type}')

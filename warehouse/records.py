@@ -1,0 +1,739 @@
+"""Every table of the warehouse, one frozen class each.
+
+A field is a column and the sentence under it is its documentation (`docs/data.md` is made
+from here). Names end in their unit, instants end in `_at` and are UTC. A missing
+measurement is None, never 0. Rows are facts: they are appended, never changed; what may
+happen once is settled by a `Ticket`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from warehouse.schema import Bounds, record
+
+Count = Annotated[int, Bounds(low=0)]
+Ratio = Annotated[float, Bounds(low=0.0, high=1.0)]
+Amount = Annotated[float, Bounds(low=0.0)]
+
+ActionType = Literal[
+    "scale_up",
+    "scale_down",
+    "pre_warm",
+    "adjust_price",
+    "migrate_job",
+    "rebalance",
+    "quarantine_node",
+    "repair_node",
+    "do_nothing",
+]
+Mode = Literal["off", "shadow", "approve", "autonomous"]
+NodeKind = Literal["owned", "leased"]
+NodeState = Literal["off", "provisioning", "active", "cordoned", "down"]
+JobEventKind = Literal[
+    "submitted", "started", "checkpointed", "migrated", "preempted", "finished", "failed", "left"
+]
+Role = Literal["viewer", "operator", "admin"]
+
+# ---------------------------------------------------------------------------- fleet
+
+
+@record("pools")
+class Pool:
+    """A GPU model in a region: the unit that is priced and scaled. The newest row is in force."""
+
+    pool: str
+    """The pool's name, for example `h100-us-east`."""
+    gpu_model: str
+    """The GPU's product name, for example `H100 SXM`."""
+    region: str
+    """Where it stands."""
+    gpus_per_node: Count
+    """GPUs in each node."""
+    owned_nodes: Count
+    """Nodes that are ours, on or off."""
+    leased_nodes_limit: Count
+    """Most nodes that may be leased on top."""
+    gpu_memory_bytes: Count | None = None
+    """Memory of one GPU."""
+    owned_idle_usd_per_gpu_hour: Amount
+    """Cost of an owned GPU that is switched on."""
+    owned_busy_usd_per_gpu_hour: Amount
+    """Added cost of an owned GPU while it works."""
+    leased_usd_per_gpu_hour: Amount
+    """Cost of a leased GPU, busy or not."""
+    source: str
+    """The collector that reported it."""
+    recorded_at: datetime
+    """When this row came into force."""
+
+
+@record("gpu_samples", partition_by="measured_at")
+class GpuSample:
+    """One reading of one GPU, or of one MIG instance as an entity of its own."""
+
+    gpu_id: str
+    """The GPU's UUID; for a MIG instance that instance's UUID."""
+    node_id: str
+    """The node it sits in."""
+    pool: str | None = None
+    """The pool of that node."""
+    slot: Count
+    """Its index in the node, from 0."""
+    gpu_model: str | None = None
+    """Product name as the driver says it."""
+    parent_gpu_id: str | None = None
+    """For a MIG instance the UUID of the GPU it is cut from; else None."""
+    mig_profile: str | None = None
+    """For a MIG instance its profile, for example `1g.10gb`; else None."""
+    utilisation_ratio: Ratio | None = None
+    """Share of the last interval in which a kernel ran."""
+    memory_used_bytes: Count | None = None
+    """Device memory in use."""
+    memory_total_bytes: Count | None = None
+    """Device memory present."""
+    power_watts: Amount | None = None
+    """Power drawn."""
+    power_limit_watts: Amount | None = None
+    """Power cap in force."""
+    energy_joules: Amount | None = None
+    """Energy since the driver was loaded, a counter."""
+    temperature_celsius: float | None = None
+    """Core temperature."""
+    sm_clock_hertz: Count | None = None
+    """Clock of the streaming multiprocessors."""
+    memory_clock_hertz: Count | None = None
+    """Clock of the memory."""
+    ecc_corrected_count: Count | None = None
+    """Corrected memory errors since the driver was loaded, a counter."""
+    ecc_uncorrected_count: Count | None = None
+    """Uncorrected memory errors since the driver was loaded, a counter."""
+    throttle_reasons: str | None = None
+    """Why clocks are held down, NVML's words joined by commas; empty when nothing holds them."""
+    process_count: Count | None = None
+    """Compute processes on it."""
+    job_id: str | None = None
+    """The job that holds it."""
+    tenant: str | None = None
+    """That job's tenant."""
+    source: str
+    """The collector that read it."""
+    measured_at: datetime
+    """When it was measured."""
+    stored_at: datetime
+    """When it was stored."""
+
+
+@record("gpu_rollups", partition_by="starts_at")
+class GpuRollup:
+    """One GPU over one period: what pages ask over long spans instead of raw samples."""
+
+    gpu_id: str
+    """The GPU's UUID."""
+    node_id: str
+    """The node it sits in."""
+    pool: str | None = None
+    """The pool of that node."""
+    slot: Count
+    """Its index in the node, from 0."""
+    period_seconds: Count
+    """Length of the period: 300 or 3600."""
+    starts_at: datetime
+    """Start of the period, inclusive; its end is exclusive."""
+    sample_count: Count
+    """Samples that went in."""
+    utilisation_mean_ratio: Ratio | None = None
+    """Mean utilisation."""
+    utilisation_max_ratio: Ratio | None = None
+    """Highest utilisation."""
+    held_ratio: Ratio | None = None
+    """Share of the samples in which a job held the GPU, busy or not."""
+    memory_used_mean_bytes: Amount | None = None
+    """Mean memory in use."""
+    power_mean_watts: Amount | None = None
+    """Mean power."""
+    temperature_max_celsius: float | None = None
+    """Highest temperature."""
+
+
+@record("gpu_processes", partition_by="measured_at")
+class GpuProcess:
+    """A compute process seen on a GPU."""
+
+    gpu_id: str
+    """The GPU's UUID."""
+    pid: Count
+    """The process id on its host."""
+    process_name: str | None = None
+    """The command, where the driver tells."""
+    memory_used_bytes: Count | None = None
+    """Device memory it holds."""
+    source: str
+    """The collector that saw it."""
+    measured_at: datetime
+    """When it was seen."""
+
+
+@record("node_states", partition_by="measured_at")
+class NodeReading:
+    """A node as it was at one instant."""
+
+    node_id: str
+    """The node's name."""
+    pool: str | None = None
+    """The pool it belongs to."""
+    kind: NodeKind
+    """Owned, or leased by the hour."""
+    state: NodeState
+    """Off, provisioning, active, cordoned (no new jobs) or down."""
+    gpu_count: Count
+    """GPUs in it."""
+    gpus_used: Count
+    """GPUs that jobs hold."""
+    health_ratio: Ratio | None = None
+    """Health as last judged, 1 is sound."""
+    ready_at: datetime | None = None
+    """While provisioning or down: when it is expected back."""
+    lease_started_at: datetime | None = None
+    """Of a leased node: when its bill began."""
+    source: str
+    """The collector that saw it."""
+    measured_at: datetime
+    """When it was seen."""
+
+
+@record("pool_states", partition_by="measured_at")
+class PoolState:
+    """A pool as it was at one instant, and what came and went since the reading before."""
+
+    pool: str
+    """The pool."""
+    gpus_on: Count
+    """GPUs in nodes that are active or cordoned."""
+    gpus_used: Count
+    """GPUs that jobs hold."""
+    gpus_cordoned: Count
+    """Free GPUs in cordoned nodes."""
+    owned_nodes_on: Count
+    """Owned nodes active or cordoned."""
+    leased_nodes_on: Count
+    """Leased nodes active or cordoned."""
+    nodes_provisioning: Count
+    """Nodes on their way."""
+    nodes_off: Count
+    """Owned nodes switched off."""
+    nodes_down: Count
+    """Nodes that failed and are not back."""
+    nodes_empty: Count
+    """Active nodes on which nothing runs."""
+    running_jobs: Count
+    """Jobs running."""
+    queued_jobs: Count
+    """Jobs waiting."""
+    queued_gpus: Count
+    """GPUs those ask for."""
+    oldest_wait_seconds: Amount
+    """Wait of the oldest queued job; 0 when none waits."""
+    price_usd_per_gpu_hour: Amount
+    """Our price in force."""
+    market_usd_per_gpu_hour: Amount | None = None
+    """The market's price."""
+    offered_jobs: Count
+    """Jobs offered since the reading before."""
+    accepted_jobs: Count
+    """Of those, jobs whose customer took the price."""
+    started_jobs: Count
+    """Jobs started since the reading before."""
+    finished_jobs: Count
+    """Jobs finished since the reading before."""
+    failed_jobs: Count
+    """Jobs interrupted by a failure since the reading before."""
+    late_jobs: Count
+    """Jobs that started later than promised, since the reading before."""
+    left_jobs: Count
+    """Jobs that gave up waiting since the reading before."""
+    source: str
+    """The collector that saw it."""
+    measured_at: datetime
+    """When it was seen."""
+
+
+# ---------------------------------------------------------------------------- work
+
+
+@record("job_events", partition_by="happened_at")
+class JobEvent:
+    """Something that happened to a job. Its latest event tells its state."""
+
+    job_id: str
+    """The job."""
+    tenant: str
+    """Who submitted it."""
+    pool: str
+    """The pool it runs or waits in."""
+    event: JobEventKind
+    """What happened."""
+    gpu_count: Count
+    """GPUs it asks for."""
+    node_ids: list[str]
+    """Nodes it holds after the event."""
+    price_usd_per_gpu_hour: Amount | None = None
+    """The price locked for it at submission."""
+    detail: str | None = None
+    """In words, where there is something to say: why it failed, how much work was lost."""
+    source: str
+    """The collector that reported it."""
+    happened_at: datetime
+    """When it happened."""
+
+
+# ---------------------------------------------------------------------------- money
+
+
+@record("price_list")
+class ListPrice:
+    """A price of ours and since when it is in force."""
+
+    pool: str
+    """The pool."""
+    price_usd_per_gpu_hour: Amount
+    """The price."""
+    set_by: str
+    """Who or what set it: a person, `policy:<name>`, or `initial`."""
+    decision_id: str | None = None
+    """The decision it came from."""
+    in_force_from_at: datetime
+    """From when it applies to new jobs."""
+
+
+@record("charges", partition_by="period_starts_at")
+class Charge:
+    """Metered use of one job in one period, at the price locked for it."""
+
+    job_id: str
+    """The job."""
+    tenant: str
+    """Who pays."""
+    pool: str
+    """Where it ran."""
+    gpu_hours: Amount
+    """GPU-hours delivered in the period."""
+    price_usd_per_gpu_hour: Amount
+    """The price locked for the job."""
+    charge_usd: Amount
+    """The product of the two."""
+    source: str
+    """The collector that metered it."""
+    period_starts_at: datetime
+    """Start of the period, inclusive."""
+    period_ends_at: datetime
+    """End of the period, exclusive."""
+
+
+@record("pool_ledgers", partition_by="period_starts_at")
+class PoolLedger:
+    """What a pool earned and cost in one period. Revenue is metered, never booked ahead."""
+
+    pool: str
+    """The pool."""
+    revenue_usd: Amount
+    """Charges to customers."""
+    spot_revenue_usd: Amount
+    """Idle GPUs sold as spot."""
+    owned_cost_usd: Amount
+    """Power of owned nodes."""
+    leased_cost_usd: Amount
+    """Leases."""
+    penalty_usd: Amount
+    """Owed for late starts."""
+    refund_usd: Amount
+    """Given back for work lost to failures."""
+    gpu_hours_used: Amount
+    """GPU-hours delivered."""
+    gpu_hours_on: Amount
+    """GPU-hours switched on."""
+    source: str
+    """The collector that metered it."""
+    period_starts_at: datetime
+    """Start of the period, inclusive."""
+    period_ends_at: datetime
+    """End of the period, exclusive."""
+
+
+@record("offers", partition_by="measured_at")
+class Offer:
+    """A competitor's offer as seen once."""
+
+    provider: str
+    """Whose it is, for example `vast`."""
+    offer_id: str
+    """The provider's own id."""
+    gpu_model: str
+    """The GPU as the provider names it."""
+    gpu_count: Count
+    """GPUs in the offer."""
+    price_usd_per_gpu_hour: Amount
+    """Price of one GPU."""
+    instance_price_usd_per_hour: Amount | None = None
+    """Price of the whole offer, where that is what was quoted."""
+    quoted_unit: Literal["gpu", "instance"]
+    """What the source's own price is of."""
+    price_kind: Literal["on_demand", "reserved", "spot_bid"]
+    """What the price is."""
+    region: str | None = None
+    """Where, as the provider says it."""
+    gpu_memory_bytes: Count | None = None
+    """Memory of one GPU."""
+    vcpu_count: Amount | None = None
+    """Processors that come with the offer."""
+    memory_bytes: Count | None = None
+    """Main memory that comes with the offer."""
+    disk_bytes: Count | None = None
+    """Local disk that comes with the offer."""
+    storage_usd_per_gigabyte_month: Amount | None = None
+    """Price of storage."""
+    ingress_usd_per_gigabyte: Amount | None = None
+    """Price of traffic in."""
+    egress_usd_per_gigabyte: Amount | None = None
+    """Price of traffic out."""
+    download_bits_per_second: Amount | None = None
+    """Network down."""
+    upload_bits_per_second: Amount | None = None
+    """Network up."""
+    reliability_ratio: Ratio | None = None
+    """The provider's own measure of the host's reliability."""
+    is_verified: bool | None = None
+    """Whether the provider has verified the host."""
+    is_complete_search: bool
+    """False when the search came back at its limit: more offers may exist."""
+    payload_digest: str
+    """SHA-256 of the answer it was read from."""
+    measured_at: datetime
+    """When the provider answered."""
+    stored_at: datetime
+    """When it was stored."""
+
+
+# ---------------------------------------------------------------------------- engine
+
+
+@record("observations", partition_by="observed_at")
+class Observation:
+    """What the engine saw of a pool at a tick."""
+
+    observation_id: str
+    """Its id."""
+    pool: str
+    """The pool."""
+    features: dict[str, Any]
+    """The numbers the policy reads, by name."""
+    snapshot_id: Count
+    """The warehouse's snapshot it was read from."""
+    observed_at: datetime
+    """When."""
+
+
+@record("decisions", partition_by="proposed_at")
+class Decision:
+    """What the engine proposes, with all it knew. Its state is derived from later rows."""
+
+    decision_id: str
+    """Its id, also the idempotency key of carrying it out."""
+    action: ActionType
+    """The kind of action; doing nothing is one."""
+    target: str
+    """The thing acted on, for example `pool/h100-us-east`."""
+    pool: str
+    """The pool concerned."""
+    parameters: dict[str, Any]
+    """The action's own parameters, for example `{"nodes": 2}`."""
+    action_hash: str
+    """SHA-256 of action, target and parameters: an approval holds for exactly this."""
+    mode: Mode
+    """The action's mode when it was proposed."""
+    policy: str
+    """Who proposed: `rule`, a learned policy's name, or a person."""
+    summary: str
+    """The decision in one line."""
+    reason: str
+    """Why, in words with the numbers behind them."""
+    evidence: dict[str, Any]
+    """Those numbers by name."""
+    expected_gain_usd_per_hour: float
+    """Gain expected over the horizon against doing nothing."""
+    expected_gain_low_usd_per_hour: float
+    """Lower end of its interval."""
+    expected_gain_high_usd_per_hour: float
+    """Upper end of its interval."""
+    interval_ratio: Ratio
+    """What the interval claims to cover, 0.8 for 80 %."""
+    disruption_cost_usd: Amount
+    """What carrying it out costs customers."""
+    baseline: str
+    """What the rule would do here."""
+    alternatives: list[dict[str, Any]]
+    """What else was weighed, with its gain, and why it was refused."""
+    observation_id: str | None = None
+    """The observation it rests on."""
+    snapshot_id: Count
+    """The warehouse's snapshot it was taken on."""
+    propensity_ratio: Ratio | None = None
+    """Probability with which the policy chose it; 1 for a rule."""
+    horizon_seconds: Count
+    """Over how long the gain is reckoned, from its execution on."""
+    proposed_at: datetime
+    """When it was proposed."""
+    expires_at: datetime
+    """When it lapses if nobody has decided."""
+
+
+@record("tickets")
+class Ticket:
+    """The right to do something once. Whoever deletes it in a transaction may."""
+
+    decision_id: str
+    """The decision it belongs to."""
+    purpose: Literal["verdict", "execution", "undo"]
+    """What may be done once."""
+
+
+@record("verdicts")
+class Verdict:
+    """What a person, or a rule in autonomous mode, said to a decision."""
+
+    decision_id: str
+    """The decision."""
+    verdict: Literal["approve", "override", "reject", "lapse"]
+    """Yes as it stands, yes with other parameters, no, or nobody spoke in time."""
+    parameters: dict[str, Any]
+    """The parameters to carry out: the decision's own, or the edited ones of an override."""
+    action_hash: str
+    """The hash of what was approved."""
+    decided_by: str
+    """Who."""
+    via: Literal["browser", "api", "rule"]
+    """By which door."""
+    reason: str | None = None
+    """Why; needed for a reject and an override."""
+    decided_at: datetime
+    """When."""
+
+
+@record("executions")
+class Execution:
+    """A step in carrying a decision out or undoing it; the intent is written before the deed."""
+
+    decision_id: str
+    """The decision."""
+    kind: Literal["do", "undo"]
+    """Carrying it out, or taking it back."""
+    phase: Literal["intended", "succeeded", "failed", "refused"]
+    """Intended, then one of the others. Refused: the re-check or a guard said no."""
+    parameters: dict[str, Any]
+    """What was asked of the actuator."""
+    result: dict[str, Any]
+    """What it answered; what undoing needs is kept here."""
+    detail: str | None = None
+    """In words: the error or the guard's sentence."""
+    happened_at: datetime
+    """When."""
+
+
+@record("undo_requests")
+class UndoRequest:
+    """A person, or the evaluation, asks that a decision be undone."""
+
+    decision_id: str
+    """The decision."""
+    requested_by: str
+    """Who; `evaluation` where it was found to do harm."""
+    reason: str
+    """Why."""
+    requested_at: datetime
+    """When."""
+
+
+@record("outcomes")
+class Outcome:
+    """What came of a decision, against what would have happened without it."""
+
+    decision_id: str
+    """The decision."""
+    realised_gain_usd_per_hour: float | None = None
+    """The gain measured over the horizon; None where it can't be measured."""
+    realised_gain_low_usd_per_hour: float | None = None
+    """Lower end of its interval; the value itself where the counterfactual is exact."""
+    realised_gain_high_usd_per_hour: float | None = None
+    """Upper end of its interval."""
+    method: str
+    """How it was measured: `twin` against the fleet's own counterfactual, or `unmeasured`."""
+    did_harm: bool
+    """Whether it is judged harmful, and so undone or put to a person."""
+    detail: str
+    """The judgement in words."""
+    measured_at: datetime
+    """When."""
+
+
+@record("refusals", partition_by="refused_at")
+class Refusal:
+    """A candidate that a guard held back: why not, on record."""
+
+    action: ActionType
+    """The kind of action."""
+    target: str
+    """On what."""
+    parameters: dict[str, Any]
+    """With what parameters."""
+    guard: str
+    """The guard's name."""
+    detail: str
+    """Its sentence, with the numbers."""
+    expected_gain_usd_per_hour: float | None = None
+    """The gain forgone."""
+    decision_id: str | None = None
+    """The decision, where one had been made."""
+    refused_at: datetime
+    """When."""
+
+
+@record("controls")
+class Control:
+    """A setting that people change while the console runs; the newest row of a name holds."""
+
+    name: str
+    """Its name: `kill_switch`, `mode.scale_up`, `limit.price_step_ratio`, …"""
+    value: dict[str, Any]
+    """`{"value": …}`."""
+    set_by: str
+    """Who."""
+    reason: str | None = None
+    """Why."""
+    set_at: datetime
+    """When."""
+
+
+# ---------------------------------------------------------------------------- house
+
+
+@record("collector_runs", partition_by="started_at")
+class CollectorRun:
+    """One run of one collector."""
+
+    collector: str
+    """Its name."""
+    outcome: Literal["succeeded", "failed", "timed_out", "skipped"]
+    """How it ended. Skipped: there is nothing here for it to read, and that is said."""
+    row_count: Count
+    """Rows stored."""
+    attempt_count: Count
+    """Tries it took."""
+    detail: str | None = None
+    """The error, or why it was skipped."""
+    started_at: datetime
+    """When it began."""
+    duration_seconds: Amount
+    """How long it took."""
+
+
+@record("users")
+class User:
+    """A person or program that may sign in; the newest row of a name holds."""
+
+    user_name: str
+    """The name."""
+    role: Role
+    """What it may do."""
+    password_hash: str | None = None
+    """argon2id; None where only tokens are used."""
+    is_active: bool
+    """False once it is switched off."""
+    session_epoch: Count
+    """Raised to end all its sessions."""
+    recorded_at: datetime
+    """When this row came into force."""
+
+
+@record("api_tokens")
+class ApiToken:
+    """An API token; only its hash is kept. The newest row of an id holds."""
+
+    token_id: str
+    """The public half, by which it is found."""
+    secret_hash: str
+    """SHA-256 of the secret half, which has 256 random bits."""
+    user_name: str
+    """Whose it is."""
+    role: Role
+    """What it may do, at most its owner's."""
+    label: str
+    """What for."""
+    is_active: bool
+    """False once revoked."""
+    recorded_at: datetime
+    """When this row came into force."""
+    expires_at: datetime | None = None
+    """When it lapses."""
+
+
+@record("audit_events")
+class AuditEvent:
+    """Who did what."""
+
+    actor: str
+    """Who."""
+    act: str
+    """What, as `noun.verb`: `session.start`, `decision.approve`, `control.set`, …"""
+    target: str
+    """On what."""
+    detail: dict[str, Any]
+    """The particulars."""
+    via: Literal["browser", "api", "rule", "console"]
+    """By which door."""
+    address: str | None = None
+    """From where."""
+    happened_at: datetime
+    """When."""
+
+
+@record("simulations")
+class Simulation:
+    """The simulated fleet this warehouse belongs to: all it takes to build it again."""
+
+    settings: dict[str, Any]
+    """Seed, pools and workload."""
+    workload: str
+    """In words: whence the jobs come."""
+    history_starts_at: datetime
+    """The fleet's first instant."""
+    live_from_at: datetime
+    """Where the history ends and the live clock begins."""
+    recorded_at: datetime
+    """When it was made, by the wall clock."""
+
+
+@record("fleet_commands")
+class FleetCommand:
+    """A command the simulated fleet has taken; with the seed these replay it exactly."""
+
+    command_id: str
+    """Its idempotency key."""
+    command: str
+    """Which."""
+    arguments: dict[str, Any]
+    """With what."""
+    result: dict[str, Any]
+    """What it did."""
+    applied_at: datetime
+    """When, on the fleet's clock."""
+
+
+@record("clock_jumps")
+class ClockJump:
+    """The wall clock stepped backward; the console's own clock held still meanwhile."""
+
+    stepped_back_seconds: Amount
+    """By how much."""
+    noticed_at: datetime
+    """The console's instant at which it was noticed."""
