@@ -94,10 +94,10 @@ def _checked(action: str, parameter: Parameter, value: Any) -> int | float:
     wanted = f"{parameter.low:g} to {parameter.high:g} {parameter.unit}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidParameters(f"{action} needs {parameter.name}: a number, {wanted}")
+    if not parameter.low <= value <= parameter.high:  # also refuses NaN and infinity
+        raise InvalidParameters(f"{parameter.name} is {value:g}; it may be {wanted}")
     if parameter.is_whole and value != int(value):
         raise InvalidParameters(f"{parameter.name} is a whole number, not {value}")
-    if not parameter.low <= value <= parameter.high:  # also refuses NaN
-        raise InvalidParameters(f"{parameter.name} is {value:g}; it may be {wanted}")
     return int(value) if parameter.is_whole else float(value)
 
 

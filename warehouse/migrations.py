@@ -1,6 +1,7 @@
 """Bringing a warehouse to this code's tables, whatever version it was made by.
 
-New tables and new nullable columns come by themselves from `records.py`. Anything else - a
+New tables and new nullable columns come by themselves from `records.py`, and the views of
+`views.py` are made anew. Anything else - a
 rename, a column that must be filled - is a numbered function in `STEPS`, run once, in order.
 """
 
@@ -11,6 +12,7 @@ from collections.abc import Callable
 import duckdb
 
 from warehouse.schema import TABLES, Table
+from warehouse.views import VIEWS
 
 Step = Callable[[duckdb.DuckDBPyConnection], None]
 
@@ -42,6 +44,8 @@ def migrate(cursor: duckdb.DuckDBPyConnection) -> None:
             step(cursor)
     for table in TABLES.values():
         _bring_up(cursor, table, existing.get(table.name))
+    for name, sql in VIEWS.items():
+        cursor.execute(f"CREATE OR REPLACE VIEW {name} AS {sql}")
     if is_new or done < len(STEPS):
         cursor.execute("INSERT INTO schema_versions VALUES (?)", [len(STEPS)])
 

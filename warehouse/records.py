@@ -349,9 +349,9 @@ class PoolLedger:
     """Owed for late starts."""
     refund_usd: Amount
     """Given back for work lost to failures."""
-    gpu_hours_used: Amount
+    used_gpu_hours: Amount
     """GPU-hours delivered."""
-    gpu_hours_on: Amount
+    on_gpu_hours: Amount
     """GPU-hours switched on."""
     source: str
     """The collector that metered it."""

@@ -1,0 +1,44 @@
+# Two commands: `make run` brings the console up, `make test` proves it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+
+.PHONY: help run test lint docs bench clean
+
+help:  ## Say what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: $(VENV)/.run  ## Start the console on loopback; settings by PILOTHOUSE_*, flags by ARGS="--port 8051"
+	@$(BIN)/python app.py $(ARGS)
+
+test: $(VENV)/.test  ## Check style, types and walls, and run every test, the browser's included
+	@bash .ci/test $(BIN)
+
+lint: $(VENV)/.test  ## Check style, types and walls only
+	@bash .ci/test $(BIN) --lint-only
+
+docs: $(VENV)/.run  ## Print the generated pages of docs/ again
+	@$(BIN)/python app.py data > docs/data.md
+	@$(BIN)/python app.py settings > docs/settings.md
+
+bench: $(VENV)/.test  ## Run the benchmarks; docs/benchmarks.md keeps the results
+	@for each in benchmarks/[a-z]*.py; do echo "== $$each"; $(BIN)/python $$each; done
+
+clean:  ## Remove the virtual environment and all caches
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@bash .ci/venv "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "Installing what pyproject.toml pins (about a minute on a fresh machine) ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	@echo "Installing what the tests need ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt ".[dev]"
+	@touch $@

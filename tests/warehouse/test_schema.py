@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from warehouse.dictionary import data_markdown
+from warehouse.schema import TABLES, Table
+
+UNITS_OR_MEANINGS = ("_at", "_id", "_ids", "_hash")
+ALL_TABLES = list(TABLES.values())
+
+
+@pytest.mark.parametrize("table", ALL_TABLES, ids=lambda table: table.name)
+def test_every_table_and_column_says_what_it_is(table: Table) -> None:
+    assert table.description
+    silent = [column.name for column in table.columns if not column.description]
+    assert not silent, f"{table.name} has columns without a sentence: {silent}"
+
+
+@pytest.mark.parametrize("table", ALL_TABLES, ids=lambda table: table.name)
+def test_instants_end_in_at_and_nothing_else_does(table: Table) -> None:
+    for column in table.columns:
+        is_instant = column.sql_type == "TIMESTAMPTZ"
+        assert is_instant == column.name.endswith("_at"), f"{table.name}.{column.name}"
+
+
+def test_every_float_says_its_unit_last() -> None:
+    units = {
+        "ratio", "watts", "joules", "celsius", "hertz", "bytes", "seconds", "usd", "hour", "hours",
+        "count", "second", "month", "gigabyte",
+    }  # fmt: skip
+    odd = [
+        f"{table.name}.{column.name}"
+        for table in ALL_TABLES
+        for column in table.columns
+        if column.sql_type == "DOUBLE" and column.name.rsplit("_", 1)[-1] not in units
+    ]
+    assert not odd
+
+
+def test_the_documentation_of_the_data_is_what_the_records_say() -> None:
+    written = Path(__file__).parents[2] / "docs" / "data.md"
+    assert written.read_text() == data_markdown(), "run: python app.py data > docs/data.md"

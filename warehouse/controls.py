@@ -1,0 +1,290 @@
+"""What people set while the console runs: modes, kill switch, limits, the breaker, the speed.
+
+The newest row of a name holds; every change is audited.
+
+    ControlError
+    ├── UnknownMode     no such mode, or an action that has none
+    └── InvalidSpeed    a fleet's speed is 0 or more
+    InvalidLimit        no such limit, or a value it can't take
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, cast, get_args
+
+import polars as pl
+
+from warehouse.actions import ACTION_SPECS
+from warehouse.limits import LIMIT_COLUMNS, InvalidLimit, Limits, checked_limit, limits_from
+from warehouse.records import AuditEvent, Control, Mode
+from warehouse.store import Store
+
+__all__ = [
+    "DEFAULT_MODE",
+    "GOVERNED_ACTIONS",
+    "LIMIT_COLUMNS",
+    "MODES",
+    "Breaker",
+    "ControlError",
+    "InvalidLimit",
+    "InvalidSpeed",
+    "KillSwitch",
+    "Limits",
+    "UnknownMode",
+    "breaker",
+    "close_breaker",
+    "control_history",
+    "fleet_speed",
+    "kill_switch",
+    "limits",
+    "mode",
+    "modes",
+    "open_breaker",
+    "set_fleet_speed",
+    "set_kill_switch",
+    "set_limit",
+    "set_mode",
+]
+
+Door = Literal["browser", "api", "rule", "console"]
+
+MODES: tuple[str, ...] = get_args(Mode)
+DEFAULT_MODE: Mode = "approve"
+GOVERNED_ACTIONS: tuple[str, ...] = tuple(name for name in ACTION_SPECS if name != "do_nothing")
+"""The actions that have a mode; doing nothing needs nobody's leave."""
+MAX_FLEET_SPEED = 100_000.0
+"""Fleet seconds per real second."""
+
+_NEWEST = """
+    SELECT name, value, set_by, reason, set_at FROM controls
+    QUALIFY row_number() OVER (PARTITION BY name ORDER BY set_at DESC, rowid DESC) = 1
+"""
+"""Two rows of one instant exist where the fleet's clock stands still; the later written holds."""
+
+_NEWEST_ENDS = """
+    SELECT phase FROM executions
+    WHERE phase IN ('succeeded', 'failed') AND ($closed_at IS NULL OR happened_at > $closed_at)
+    ORDER BY happened_at DESC, rowid DESC LIMIT 100
+"""
+
+
+class ControlError(ValueError):
+    """A setting that can't be; the sentence says what would do."""
+
+
+class UnknownMode(ControlError):
+    """No such mode, or an action that has none."""
+
+
+class InvalidSpeed(ControlError):
+    """A fleet's speed is 0 or more."""
+
+
+@dataclass(frozen=True)
+class KillSwitch:
+    """While it is on nothing is carried out, whatever was approved."""
+
+    is_on: bool
+    set_by: str | None = None
+    reason: str | None = None
+    set_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Breaker:
+    """It opens by itself after failures in a row; only a person closes it."""
+
+    is_open: bool
+    failures: int
+    """Failures in a row since the last success, or since it was closed."""
+    opened_at: datetime | None = None
+
+
+def mode(store: Store, action: str) -> Mode:
+    """How far an action may go without a person; `approve` where nobody set it.
+
+    Raises:
+        UnknownMode: the action has no mode.
+    """
+    _refuse_ungoverned(action)
+    return modes(store)[action]
+
+
+def modes(store: Store) -> dict[str, Mode]:
+    """The mode of every action that has one."""
+    found = _newest(store)
+    return {
+        action: cast(Mode, _value(found, f"mode.{action}", DEFAULT_MODE))
+        for action in GOVERNED_ACTIONS
+    }
+
+
+def set_mode(
+    store: Store,
+    action: str,
+    mode: str,
+    *,
+    by: str,
+    reason: str | None,
+    now: datetime,
+    via: Door = "console",
+) -> None:
+    """Say how far an action may go without a person.
+
+    Raises:
+        UnknownMode: no such mode, or the action has none.
+    """
+    _refuse_ungoverned(action)
+    if mode not in MODES:
+        raise UnknownMode(f"{mode!r} is not a mode: use {', '.join(MODES)}")
+    _set(store, f"mode.{action}", mode, by, reason, now, via)
+
+
+def kill_switch(store: Store) -> KillSwitch:
+    """Whether it is on, who set it and why."""
+    row = _newest(store).get("kill_switch")
+    if row is None:
+        return KillSwitch(False)
+    return KillSwitch(row["value"], row["set_by"], row["reason"], row["set_at"])
+
+
+def set_kill_switch(
+    store: Store,
+    is_on: bool,
+    *,
+    by: str,
+    reason: str | None,
+    now: datetime,
+    via: Door = "console",
+) -> None:
+    """Stop every action, or let them go on."""
+    _set(store, "kill_switch", bool(is_on), by, reason, now, via)
+
+
+def limits(store: Store) -> Limits:
+    """The limits in force."""
+    prefix = "limit."
+    return limits_from(
+        {
+            name.removeprefix(prefix): row["value"]
+            for name, row in _newest(store).items()
+            if name.startswith(prefix)
+        }
+    )
+
+
+def set_limit(
+    store: Store,
+    name: str,
+    value: Any,
+    *,
+    by: str,
+    reason: str | None,
+    now: datetime,
+    via: Door = "console",
+) -> None:
+    """Set one of the fields of `Limits`.
+
+    Raises:
+        InvalidLimit: no such limit, or it can't take this value.
+    """
+    with store.transaction():
+        checked = checked_limit(name, value, limits(store))
+        _set(store, f"limit.{name}", checked, by, reason, now, via)
+
+
+def breaker(store: Store) -> Breaker:
+    """Whether it is open, and how many failures in a row there were."""
+    row = _newest(store).get("breaker")
+    is_open = bool(row and row["value"])
+    closed_at = row["set_at"] if row and not is_open else None
+    ends = store.query(_NEWEST_ENDS, closed_at=closed_at)["phase"].to_list()
+    failures = next((i for i, phase in enumerate(ends) if phase != "failed"), len(ends))
+    return Breaker(is_open, failures, row["set_at"] if row and is_open else None)
+
+
+def open_breaker(store: Store, *, failures: int, now: datetime) -> None:
+    """Carry nothing out until a person closes it; the engine says this after failures in a row."""
+    reason = f"{failures} actions failed in a row"
+    _set(store, "breaker", True, "engine", reason, now, "rule")
+
+
+def close_breaker(
+    store: Store, *, by: str, reason: str | None, now: datetime, via: Door = "console"
+) -> None:
+    """Let actions be carried out again; failures are counted anew."""
+    _set(store, "breaker", False, by, reason, now, via)
+
+
+def fleet_speed(store: Store) -> float | None:
+    """Fleet seconds per real second as last set; None where nobody did."""
+    row = _newest(store).get("fleet_speed")
+    return None if row is None else float(row["value"])
+
+
+def set_fleet_speed(
+    store: Store,
+    speed: float,
+    *,
+    by: str,
+    reason: str | None = None,
+    now: datetime,
+    via: Door = "console",
+) -> None:
+    """Set how fast the simulated fleet's clock runs; 0 stands still.
+
+    Raises:
+        InvalidSpeed: it is negative, not a number, or beyond `MAX_FLEET_SPEED`.
+    """
+    if not (math.isfinite(speed) and 0 <= speed <= MAX_FLEET_SPEED):
+        raise InvalidSpeed(f"a speed is 0 to {MAX_FLEET_SPEED:g} fleet seconds a second")
+    _set(store, "fleet_speed", float(speed), by, reason, now, via)
+
+
+def control_history(store: Store, limit: int = 100) -> pl.DataFrame:
+    """The newest changes first: `name`, `value` (JSON text), `set_by`, `reason`, `set_at`."""
+    return store.query(
+        "SELECT name, value ->> '$.value' AS value, set_by, reason, set_at FROM controls "
+        "ORDER BY set_at DESC, rowid DESC LIMIT $limit",
+        limit=limit,
+    )
+
+
+# -- how -------------------------------------------------------------------------------
+
+
+def _newest(store: Store) -> dict[str, dict[str, Any]]:
+    found = {row["name"]: row for row in store.query(_NEWEST).iter_rows(named=True)}
+    return {
+        name: {**row, "value": json.loads(row["value"])["value"]} for name, row in found.items()
+    }
+
+
+def _value(found: dict[str, dict[str, Any]], name: str, default: Any) -> Any:
+    return found[name]["value"] if name in found else default
+
+
+def _refuse_ungoverned(action: str) -> None:
+    if action not in GOVERNED_ACTIONS:
+        raise UnknownMode(f"{action} has no mode: use {', '.join(GOVERNED_ACTIONS)}")
+
+
+def _set(
+    store: Store, name: str, value: Any, by: str, reason: str | None, now: datetime, via: Door
+) -> None:
+    control = Control(
+        name=name, value={"value": value}, set_by=by, reason=reason or None, set_at=now
+    )
+    event = AuditEvent(
+        actor=by,
+        act="control.set",
+        target=name,
+        detail={"value": value, "reason": reason or None},
+        via=via,
+        happened_at=now,
+    )
+    store.append([control, event])

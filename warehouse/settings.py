@@ -1,0 +1,114 @@
+"""The settings: read from the environment with the prefix `PILOTHOUSE_`, checked at the start.
+
+`docs/settings.md` is printed from here. Flags of `python app.py` go before the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "PILOTHOUSE_"
+
+
+def _default_home() -> Path:
+    data_home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data_home) / "pilothouse"
+
+
+class Settings(BaseSettings):
+    """Everything that is decided before the console starts. What may change while it runs -
+    modes, limits, the kill switch, the fleet's speed - is set on the Admin page instead."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    home: Path = Field(
+        default_factory=_default_home,
+        description="Data folder: the warehouse, the session key. Made if it is not there.",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on. Loopback by default.")
+    port: int = Field(8050, ge=1, le=65535, description="Port to listen on.")
+    allowed_hosts: str = Field(
+        "",
+        description=(
+            "Host names, separated by commas, by which browsers may reach the console besides "
+            "the address it listens on; others are refused."
+        ),
+    )
+    is_behind_https: bool = Field(
+        False, description="Whether browsers reach it by https: cookies are then marked Secure."
+    )
+    admin_password: SecretStr | None = Field(
+        None,
+        description=(
+            "Password of `admin` at the first start. Without it a one-time sign-in is printed."
+        ),
+    )
+    metrics_are_open: bool = Field(
+        False, description="Whether /metrics answers without a token, for a scraper on loopback."
+    )
+    fleet: Literal["simulated", "none"] = Field(
+        "simulated",
+        description=(
+            "`simulated` steers a simulated fleet; `none` shows only what the collectors find."
+        ),
+    )
+    seed: int = Field(7, ge=0, description="Seed of the simulated fleet: same seed, same luck.")
+    trace: Path | None = Field(
+        None,
+        description=(
+            "A Parquet file of jobs that the simulated fleet works through; generated without it."
+        ),
+    )
+    history_days: float = Field(
+        14.0, ge=0.25, le=60.0, description="Days of history the simulated fleet starts with."
+    )
+    speed: float = Field(
+        30.0,
+        ge=0.0,
+        le=3600.0,
+        description=(
+            "Fleet seconds per real second at the first start; later it is set on the page."
+        ),
+    )
+    sample_days: float = Field(
+        3.0, gt=0.0, description="Days for which raw GPU samples are kept; roll-ups stay."
+    )
+    vast_is_on: bool = Field(True, description="Whether offers of Vast.ai are collected.")
+    vast_url: str = Field("https://console.vast.ai", description="Where Vast.ai's API is.")
+    nvml_is_on: bool = Field(True, description="Whether this host's GPUs are read.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="What the console writes to its standard error."
+    )
+
+
+HEAD = """# Settings
+
+Printed by `python app.py settings` from `warehouse/settings.py`; a test compares the two.
+
+Read from the environment at the start. `python app.py --help` lists the flags, which go before.
+
+| variable | default | meaning |
+|---|---|---|
+"""
+
+
+def settings_markdown() -> str:
+    """The whole of `docs/settings.md`."""
+    return HEAD + "".join(
+        f"| `{PREFIX}{name.upper()}` | {_default_words(name)} | {field.description} |\n"
+        for name, field in Settings.model_fields.items()
+    )
+
+
+def _default_words(name: str) -> str:
+    if name == "home":
+        return "`~/.local/share/pilothouse`"
+    default = Settings.model_fields[name].default
+    return "" if default in (None, "") else f"`{default}`".lower()
+
+
