@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from warehouse.actions import ACTION_SPECS, ACTION_TYPES, InvalidParameters, action_hash
+from warehouse.actions import ACTION_SPECS, ACTION_TYPES, InvalidParameters, action_hash, sentence
 from warehouse.actions import checked_parameters as checked
-from warehouse.actions import sentence
 
 
 def test_every_spec_is_an_action_type_of_the_records() -> None:

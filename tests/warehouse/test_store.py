@@ -72,9 +72,13 @@ def test_a_frame_with_an_unknown_or_a_missing_column_is_refused(store: Store) ->
 
 
 def test_what_a_failed_transaction_wrote_is_gone(store: Store) -> None:
-    with pytest.raises(RuntimeError, match="no"), store.transaction():
-        store.append([make_gpu_sample()])
-        raise RuntimeError("no")
+    def fail_half_way() -> None:
+        with store.transaction():
+            store.append([make_gpu_sample(), make_gpu_sample(gpu_id="gpu-1")])
+            store.append([make_gpu_sample(power_watts=-1.0)])
+
+    with pytest.raises(InvalidRow):
+        fail_half_way()
     assert store.query("SELECT count(*) AS n FROM gpu_samples").item() == 0
     store.append([make_gpu_sample()])
     assert store.query("SELECT count(*) AS n FROM gpu_samples").item() == 1
