@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +32,9 @@ class Settings(BaseSettings):
         description="Data folder: the warehouse, the session key. Made if it is not there.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on. Loopback by default.")
-    port: int = Field(8050, ge=1, le=65535, description="Port to listen on.")
+    port: int = Field(
+        8050, ge=0, le=65535, description="Port to listen on; 0 lets the system choose one."
+    )
     allowed_hosts: str = Field(
         "",
         description=(
@@ -66,6 +69,13 @@ class Settings(BaseSettings):
     )
     history_days: float = Field(
         14.0, ge=0.25, le=60.0, description="Days of history the simulated fleet starts with."
+    )
+    live_from: datetime | None = Field(
+        None,
+        description=(
+            "Instant at which the simulated fleet goes live, for a run that can be repeated; "
+            "now without it."
+        ),
     )
     speed: float = Field(
         30.0,
