@@ -92,26 +92,31 @@ def pool_history(
 def gpu_map(store: Store, *, at: datetime | None = None) -> pl.DataFrame:
     """The newest reading of every GPU, at `at` or now, with its node's state.
 
-    MIG instances are left out: their GPU stands for them.
+    Each source has a clock of its own, so newest is reckoned source by source. MIG instances
+    are left out: their GPU stands for them.
     """
-    newest = _newest(store, "gpu_samples", at)
     return store.query(
         """
-        WITH node AS (
+        WITH newest AS (
+            SELECT source, max(measured_at) AS newest_at FROM gpu_samples
+            WHERE $at IS NULL OR measured_at <= $at GROUP BY source
+        ), node AS (
             SELECT node_id, state AS node_state, kind AS node_kind FROM node_states
-            WHERE measured_at > $since AND measured_at <= $newest
+            WHERE measured_at > $since AND ($at IS NULL OR measured_at <= $at)
             QUALIFY row_number() OVER (PARTITION BY node_id ORDER BY measured_at DESC) = 1
         )
         SELECT gpu_id, node_id, pool, slot, gpu_model, utilisation_ratio, temperature_celsius,
             power_watts, power_limit_watts, memory_used_bytes, memory_total_bytes, job_id, tenant,
             coalesce(node_state, 'active') AS node_state, node_kind, source, measured_at
-        FROM gpu_samples LEFT JOIN node USING (node_id)
-        WHERE measured_at > $since AND measured_at <= $newest AND parent_gpu_id IS NULL
+        FROM gpu_samples JOIN newest USING (source) LEFT JOIN node USING (node_id)
+        WHERE measured_at > newest_at - to_seconds($window) AND measured_at <= newest_at
+            AND parent_gpu_id IS NULL
         QUALIFY row_number() OVER (PARTITION BY gpu_id ORDER BY measured_at DESC) = 1
         ORDER BY pool, node_id, slot
         """,
-        since=newest - READING_WINDOW,
-        newest=newest,
+        since=_newest(store, "node_states", at) - READING_WINDOW,
+        window=READING_WINDOW.total_seconds(),
+        at=at,
     )
 
 

@@ -58,6 +58,13 @@ def test_the_map_of_an_earlier_instant_shows_what_was_then(store: Store) -> None
     assert row["utilisation_ratio"] == 0.1
 
 
+def test_a_source_whose_clock_is_behind_is_still_on_the_map(store: Store) -> None:
+    store.append([make_gpu_sample(source="simulated")])
+    real = make_gpu_sample(gpu_id="real", source="nvml", measured_at=NOON - timedelta(days=1))
+    store.append([real])
+    assert set(fleet.gpu_map(store)["gpu_id"]) == {"gpu-0", "real"}
+
+
 def test_nodes_are_filtered_sorted_and_paged(store: Store) -> None:
     store.append([make_node(node_id=f"node-{n}", gpus_used=n) for n in range(5)])
     store.append([make_node(node_id="spare", state="off", gpus_used=0)])
