@@ -15,7 +15,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import polars as pl
 
@@ -67,6 +77,7 @@ TABLES: dict[type, Table] = {}
 """Every declared table by its record class, in the order of declaration."""
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 def record(name: str, *, partition_by: str | None = None) -> Callable[[type[R]], type[R]]:
     """Make a class a frozen record of table `name`; keyword-only, compared by value."""
 

@@ -1,0 +1,295 @@
+"""A simulated fleet that belongs to a warehouse: made or resumed, its history, its live rows.
+
+The fleet is never stored. Its settings are (`simulations`), and each command it took
+(`fleet_commands`); with the seed these give the same fleet again, to the second. So a restart
+replays it to the last instant whose rows are in the warehouse and goes on from there, and so
+does a reading whose rows could not be stored.
+
+    SessionError
+    └── OtherFleet    the warehouse holds another simulated fleet than was asked for
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from engine.simulator.commands import LoggedCommand, from_dict
+from engine.simulator.errors import SimulatorError
+from engine.simulator.fleet import SimulatedFleet
+from engine.simulator.settings import FleetSettings, default_pools
+from engine.simulator.source import Frames, SimulatedSource
+from warehouse.clock import FleetClock
+from warehouse.records import FleetCommand, GpuSample, Simulation
+from warehouse.store import Store, WarehouseError
+
+SAMPLE_SECONDS = 300
+"""All GPUs are read on this grid of the fleet's clock; in between only what changed is told."""
+LIGHT_SECONDS = 60
+"""Shortest time, on the fleet's clock, between two readings."""
+COLLECT_SECONDS = 5.0
+"""Real seconds between two looks at the fleet."""
+START_GRID = timedelta(hours=1)
+"""History begins and ends on whole hours, so that its roll-ups are of whole hours."""
+
+log = logging.getLogger(__name__)
+
+
+class SessionError(Exception):
+    """The simulated fleet can't be had; the sentence says what to do."""
+
+
+class OtherFleet(SessionError):
+    """The warehouse holds another simulated fleet than was asked for."""
+
+
+@dataclass(frozen=True)
+class FleetAsked:
+    """The simulated fleet that the settings ask for."""
+
+    seed: int
+    """every draw follows from it"""
+    history: timedelta
+    """how much past it starts with"""
+    trace: Path | None = None
+    """the trace it works through; None for a generated workload"""
+    live_from: datetime | None = None
+    """the instant at which it goes live; the machine's present without it"""
+    speed: float = 1.0
+    """fleet seconds per real second"""
+
+
+class FleetSession:
+    """The fleet, its clock, and the rows it yields; a collector like any other."""
+
+    name = "simulator"
+    every_seconds = COLLECT_SECONDS
+    time_limit_seconds = 120.0
+
+    def __init__(self, store: Store, simulation: Simulation, speed: float) -> None:
+        self._store = store
+        self._simulation = simulation
+        self.lock = threading.RLock()
+        """held by whoever reads or moves the fleet"""
+        self.fleet = SimulatedFleet(_fleet_settings(simulation))
+        self.progress_ratio = 0.0
+        """how much of the history is in the warehouse, 0 to 1"""
+        self.failure: str | None = None
+        """why the fleet can't go on, in words"""
+        self.clock = FleetClock(self._start_of_clock(), 0.0)
+        self._speed = speed
+        self._source: SimulatedSource | None = None
+        self._read_at: datetime | None = None
+
+    @classmethod
+    def open(cls, store: Store, asked: FleetAsked, *, wall_now: datetime) -> FleetSession:
+        """The fleet of this warehouse, or a new one as asked for.
+
+        Raises:
+            OtherFleet: the warehouse has one, and it is not the one asked for.
+            TraceError: the trace can't be read.
+        """
+        found = store.rows(Simulation, "SELECT * FROM simulations ORDER BY recorded_at LIMIT 1")
+        if found:
+            _refuse_other(found[0], asked)
+            return cls(store, found[0], asked.speed)
+        simulation = _simulation(asked, wall_now)
+        session = cls(store, simulation, asked.speed)
+        store.append([simulation])
+        return session
+
+    @property
+    def workload_words(self) -> str:
+        """Whence the jobs come, in words."""
+        return self._simulation.workload
+
+    # -- the past ------------------------------------------------------------------
+
+    def catch_up(self, stopping: threading.Event) -> bool:
+        """Produce what is missing of the history, then start the clock.
+
+        A part of a day is stored at a time, whole or not at all, so it may be stopped or killed
+        anywhere. False if it was stopped, or failed; `failure` then says why.
+        """
+        try:
+            with self.lock:
+                self._resume()
+            for frames in self._missing_history():
+                if stopping.is_set():
+                    return False
+                self._stored(frames)
+        except (SimulatorError, WarehouseError) as error:
+            self.failure = str(error)
+            log.exception("the fleet's history could not be produced")
+            return False
+        self.progress_ratio = 1.0
+        self.clock.set_speed(self._speed)
+        return True
+
+    def _resume(self) -> None:
+        """The fleet as of the last instant whose rows are stored, and the commands since."""
+        self.fleet = SimulatedFleet(self.fleet.settings)
+        self._source = SimulatedSource(self.fleet)
+        self._read_at = self._stored_until()
+        commands = self._commands()
+        if self._read_at:
+            self.fleet.obey(each for each in commands if self._is_read(each))
+            self.fleet.advance_to(self._read_at)
+            self._source.skip_to_now()
+        self.fleet.obey(commands)
+
+    def _is_read(self, command: LoggedCommand) -> bool:
+        assert self._read_at
+        return self.fleet.instant(command.applied_seconds) <= self._read_at
+
+    def _commands(self) -> list[LoggedCommand]:
+        rows = self._store.rows(
+            FleetCommand, "SELECT * FROM fleet_commands ORDER BY applied_at, rowid"
+        )
+        return [
+            LoggedCommand(
+                row.command_id,
+                self.fleet.seconds(row.applied_at),
+                from_dict({"command": row.command, **row.arguments}),
+            )
+            for row in rows
+        ]
+
+    def _missing_history(self) -> Iterator[Frames]:
+        assert self._source
+        live_from = self._simulation.live_from_at
+        if self._read_at is None:
+            yield self._source.standing()
+        if self._read_at and self._read_at >= live_from:
+            return
+        parts = self._source.history(live_from)
+        ahead = next(parts, None)
+        while ahead is not None:
+            part, ahead = ahead, next(parts, None)
+            # The last part takes the first full reading along: there is no instant between
+            # history and live at which a restart could find one without the other.
+            yield part if ahead is not None else _merged(part, self._source.read())
+
+    def _stored(self, frames: Frames) -> None:
+        with self._store.transaction():
+            for record_class, frame in frames.items():
+                self._store.append_frame(record_class, frame)
+        self._read_at = self._stored_until()
+        self.progress_ratio = self._progress()
+
+    def _progress(self) -> float:
+        start, end = self._simulation.history_starts_at, self._simulation.live_from_at
+        done = (self._read_at or start) - start
+        return min(done / (end - start), 0.999)
+
+    # -- the present ---------------------------------------------------------------
+
+    def collect(self, now: datetime) -> Iterator[tuple[type, pl.DataFrame]]:
+        """Play the fleet to `now` and yield what has come: all GPUs on each point of the grid."""
+        with self.lock:
+            if self._stored_until() != self._read_at:
+                log.warning("the last reading is not in the warehouse: reading it again")
+                self._resume()
+            yield from list(self._read_up_to(now))
+
+    def _read_up_to(self, now: datetime) -> Iterator[tuple[type, pl.DataFrame]]:
+        assert self._source
+        assert self._read_at
+        grid = timedelta(seconds=SAMPLE_SECONDS)
+        point = _after(self._read_at, grid)
+        while point <= now:
+            if point > self._read_at:  # else a command carried the fleet past it, and it was read
+                yield from self._reading(point).items()
+            point += grid
+        if now - self._read_at >= timedelta(seconds=LIGHT_SECONDS):
+            light = self._reading(now)
+            light.pop(GpuSample, None)
+            yield from light.items()
+
+    def _reading(self, at: datetime) -> Frames:
+        assert self._source
+        # A command may have carried the fleet past a point of the grid; then it is read as it is.
+        self.fleet.advance_to(max(self.fleet.seconds(at), self.fleet.now_seconds))
+        self._read_at = self.fleet.now
+        return self._source.read()
+
+    def _stored_until(self) -> datetime | None:
+        newest: datetime | None = self._store.query(
+            "SELECT max(measured_at) AS at FROM pool_states WHERE source = $source",
+            source=SimulatedSource.name,
+        ).item()
+        return newest
+
+    def _start_of_clock(self) -> datetime:
+        last_command = self._store.query("SELECT max(applied_at) AS at FROM fleet_commands").item()
+        known = (self._simulation.live_from_at, self._stored_until(), last_command)
+        return max(instant for instant in known if instant)
+
+
+def _after(instant: datetime, grid: timedelta) -> datetime:
+    """The first point of the grid, counted from the epoch, after an instant."""
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    return epoch + ((instant - epoch) // grid + 1) * grid
+
+
+def _merged(first: Frames, second: Frames) -> Frames:
+    return {
+        record_class: pl.concat(
+            [part[record_class] for part in (first, second) if record_class in part],
+            how="diagonal_relaxed",
+        )
+        for record_class in {**first, **second}
+    }
+
+
+# -- which fleet -----------------------------------------------------------------------
+
+
+def _simulation(asked: FleetAsked, wall_now: datetime) -> Simulation:
+    live_from = _hour_of(asked.live_from or wall_now)
+    starts_at = _hour_of(live_from - asked.history)
+    if asked.trace:
+        trace = asked.trace.resolve()
+        words = f"the trace {trace.name}, played from its dense part on, round and round"
+    else:
+        trace = None
+        words = "generated: arrivals, sizes and durations after published cluster statistics"
+    return Simulation(
+        settings={"seed": asked.seed, "trace": str(trace) if trace else None},
+        workload=words,
+        history_starts_at=starts_at,
+        live_from_at=live_from,
+        recorded_at=wall_now,
+    )
+
+
+def _hour_of(instant: datetime) -> datetime:
+    known = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return known.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _fleet_settings(simulation: Simulation) -> FleetSettings:
+    kept: dict[str, Any] = simulation.settings
+    trace = Path(kept["trace"]) if kept["trace"] else None
+    return FleetSettings(
+        seed=kept["seed"],
+        pools=() if trace else default_pools(),
+        started_at=simulation.history_starts_at,
+        trace_path=trace,
+    )
+
+
+def _refuse_other(found: Simulation, asked: FleetAsked) -> None:
+    trace = str(asked.trace.resolve()) if asked.trace else None
+    if (found.settings["seed"], found.settings["trace"]) != (asked.seed, trace):
+        raise OtherFleet(
+            f"this warehouse holds another simulated fleet (seed {found.settings['seed']}, "
+            f"{found.workload}): start with that, or give this one another folder with --home"
+        )

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from engine.simulator.commands import ScaleUp
+from engine.simulator.session import FleetAsked, FleetSession, OtherFleet
+from tests.makers import NOON
+from warehouse.fleet import gpu_map, pools
+from warehouse.money import charged_usd, earnings_total
+from warehouse.records import FleetCommand
+from warehouse.store import Location, Store
+
+ASKED = FleetAsked(seed=7, history=timedelta(hours=25), live_from=NOON, speed=0.0)
+POOL = "h100-us-east"
+
+
+class StopAfter(threading.Event):
+    """An event that is set once it was asked about `looks` times: a stop half way."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks = looks
+
+    def is_set(self) -> bool:
+        self._looks -= 1
+        return self._looks < 0
+
+
+def started(store: Store) -> FleetSession:
+    session = FleetSession.open(store, ASKED, wall_now=NOON)
+    assert session.catch_up(threading.Event()), session.failure
+    return session
+
+
+def collected(session: FleetSession, store: Store, minutes: float) -> None:
+    with store.transaction():
+        for record_class, frame in session.collect(NOON + timedelta(minutes=minutes)):
+            store.append_frame(record_class, frame)
+
+
+def commanded(session: FleetSession, store: Store, command_id: str) -> None:
+    session.fleet.apply(ScaleUp(POOL, 2), command_id)
+    store.append(
+        [
+            FleetCommand(
+                command_id=command_id,
+                command="ScaleUp",
+                arguments={"pool": POOL, "nodes": 2},
+                result={},
+                applied_at=session.fleet.now,
+            )
+        ]
+    )
+
+
+def totals(store: Store) -> dict[str, int]:
+    tables = ("job_events", "charges", "pool_ledgers", "pool_states", "gpu_rollups", "pools")
+    return {table: store.query(f"SELECT count(*) AS n FROM {table}").item() for table in tables}
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(Location.embedded(tmp_path / "second"))
+    yield opened
+    opened.close()
+
+
+def test_history_is_there_at_the_start_and_its_money_adds_up(store: Store) -> None:
+    session = started(store)
+    assert session.progress_ratio == 1.0
+    assert session.clock.now() == NOON
+    assert [pool.pool for pool in pools(store)] == sorted(session.fleet.pools)
+    span = {"since": NOON - timedelta(days=3), "until": NOON}
+    charged, earned = charged_usd(store, **span), earnings_total(store, **span)
+    assert charged["charge_usd"].to_list() == pytest.approx(earned["revenue_usd"].to_list())
+    assert earned["revenue_usd"].min() > 0
+    assert gpu_map(store).height == 512
+
+
+def test_a_history_that_was_stopped_goes_on_where_it_stood(store: Store, second: Store) -> None:
+    started(second)
+    broken = FleetSession.open(store, ASKED, wall_now=NOON)
+    assert not broken.catch_up(StopAfter(2))
+    assert 0 < broken.progress_ratio < 1
+    resumed = started(store)
+    assert resumed.progress_ratio == 1.0
+    assert totals(store) == totals(second)
+
+
+def test_a_restart_finds_the_same_fleet_its_commands_included(store: Store) -> None:
+    first = started(store)
+    collected(first, store, 12)
+    commanded(first, store, "one")
+    collected(first, store, 31)
+    commanded(first, store, "two")
+    again = started(store)
+    assert again.fleet.checksums() == first.fleet.checksums()
+    for session in (first, again):
+        session.fleet.advance_to(NOON + timedelta(hours=5))
+    assert again.fleet.checksums() == first.fleet.checksums()
+
+
+def test_a_reading_that_was_not_stored_is_read_again(store: Store, second: Store) -> None:
+    lost, smooth = started(store), started(second)
+    list(lost.collect(NOON + timedelta(minutes=20)))  # its rows go nowhere
+    for session, its_store in ((lost, store), (smooth, second)):
+        collected(session, its_store, 40)
+    assert totals(store) == totals(second)
+    span = {"since": NOON - timedelta(days=3), "until": NOON + timedelta(days=1)}
+    resumed, unbroken = charged_usd(store, **span), charged_usd(second, **span)
+    assert resumed["charge_usd"].to_list() == pytest.approx(unbroken["charge_usd"].to_list())
+
+
+def test_all_gpus_are_read_on_the_grid_and_changes_in_between(store: Store) -> None:
+    session = started(store)
+    before = store.query("SELECT count(DISTINCT measured_at) AS n FROM gpu_samples").item()
+    collected(session, store, 2)
+    assert store.query("SELECT max(measured_at) AS at FROM pool_states").item() == NOON + timedelta(
+        minutes=2
+    )
+    collected(session, store, 11)
+    readings = store.query("SELECT DISTINCT measured_at AS at FROM gpu_samples ORDER BY 1")
+    assert readings.height == before + 2
+    assert readings["at"].to_list()[-2:] == [NOON + timedelta(minutes=m) for m in (5, 10)]
+
+
+def test_another_fleet_than_the_warehouse_holds_is_refused(store: Store) -> None:
+    FleetSession.open(store, ASKED, wall_now=NOON)
+    with pytest.raises(OtherFleet, match=r"another simulated fleet \(seed 7"):
+        FleetSession.open(store, replace(ASKED, seed=8), wall_now=NOON)
