@@ -26,23 +26,28 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from api.application import bare_app, create_api, openapi_document
-from api.door import bring_door_outside
+from api.application import bare_app, bring_door_outside, create_api, openapi_document
+from api.sessions import UnusableKey
 from api.settings import ApiSettings
 from collectors import nvml
-from collectors.discovery import collectors_here
+from collectors.base import InvalidSetting
+from collectors.discovery import collector_classes, collectors_here
 from collectors.runner import Runner
 from collectors.schedule import catch_up, new_scheduler, schedule
 from collectors.schedule import stop as stop_schedule
+from engine.evaluate import NoJudge
+from engine.hands import NoHands
 from engine.loop import Engine
 from engine.simulator.errors import TraceError
+from engine.simulator.hands import SimulatedHands
+from engine.simulator.judge import TwinJudge
 from engine.simulator.session import FleetAsked, FleetSession, SessionError
 from pages._context import ConsoleStatus, Context
 from pages._shell import create_pages
 from warehouse import controls, fleet
 from warehouse.clock import Clock, WallClock
 from warehouse.dictionary import data_markdown
-from warehouse.people import Passwords, create_user, has_admin
+from warehouse.people import ADMIN_NAME, Passwords, WeakPassword, create_user, has_admin
 from warehouse.records import ClockJump, CollectorRun, GpuProcess, GpuSample
 from warehouse.settings import PREFIX, Settings, settings_markdown
 from warehouse.store import Location, Store, WarehouseError
@@ -76,17 +81,13 @@ class Console:
 
     def _wire(self) -> None:
         self.wall = WallClock(on_step_back=self._note_step_back)
+        self.first_token = self._first_admin()
         self.session = self._fleet_session()
         self.clock: Clock = self.session.clock if self.session else self.wall
         self.runner = Runner(self.store, self.wall)
         self.fleet_runner = Runner(self.store, self.clock)
         self.scheduler = new_scheduler()
-        self.engine = Engine(
-            self.store,
-            self.clock,
-            hands=self.session.hands if self.session else None,
-            judge=self.session.judge if self.session else None,
-        )
+        self.engine = self._engine()
         self._stopping = threading.Event()
         self._history = threading.Thread(target=self._produce_history, name="history")
         self.server = self._faces()
@@ -104,6 +105,12 @@ class Console:
             speed=given.speed if set_speed is None else set_speed,
         )
         return FleetSession.open(self.store, asked, wall_now=self.wall.now())
+
+    def _engine(self) -> Engine:
+        if self.session is None:
+            return Engine(self.store, self.clock, NoHands(), NoJudge())
+        self.judge = TwinJudge(self.session)
+        return Engine(self.store, self.clock, SimulatedHands(self.store, self.session), self.judge)
 
     def _faces(self) -> FastAPI:
         server = bare_app(lifespan=self._lifespan)
@@ -157,8 +164,8 @@ class Console:
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        self._history.start()
         self._welcome()
+        self._history.start()
         yield
         self._stop()
 
@@ -169,17 +176,20 @@ class Console:
             self._start_schedule()
 
     def _start_schedule(self) -> None:
-        found = collectors_here(_collector_environment(self.settings))
+        found = collectors_here(os.environ)
         for name, absent in found.absent.items():
             self.runner.record_absent(name, absent)
-        schedule(self.scheduler, self.runner, found.collectors)
+        schedule(self.scheduler, self.runner, found.present)
         if self.session:
             schedule(self.scheduler, self.fleet_runner, [self.session])
             self._every(TICK_SECONDS, self._follow_speed)
+            self._every(TICK_SECONDS, self.judge.remember)
         self._every(TICK_SECONDS, self.engine.tick)
         self._every(ROLL_UP_SECONDS, self._roll_up)
         self._every(TIDY_SECONDS, self._tidy)
         self.scheduler.start()
+        if self.session:
+            print(f"The fleet runs live, {self.session.clock.speed:g} times as fast.", flush=True)
 
     def _every(self, seconds: float, act: Any) -> None:
         self.scheduler.add_job(
@@ -216,29 +226,26 @@ class Console:
 
     # -- the welcome ---------------------------------------------------------------
 
-    def _welcome(self) -> None:
+    def _first_admin(self) -> str | None:
+        """Give the admin the password that was set; else the one-time token to choose one with."""
         password = self.settings.admin_password
         if password and not has_admin(self.store):
             create_user(
                 self.store,
-                "admin",
-                "admin",
-                password.get_secret_value(),
                 Passwords(),
+                ADMIN_NAME,
+                "admin",
+                password=password.get_secret_value(),
                 now=self.wall.now(),
             )
-        token = first_sign_in(self.store, now=self.wall.now())
+        return first_sign_in(self.store, now=self.wall.now())
+
+    def _welcome(self) -> None:
         print(f"Pilothouse is at {self.address}/", flush=True)
-        if token:
-            print(f"Sign in, once, with {self.address}/sign-in/first?token={token}", flush=True)
+        if self.first_token:
+            link = f"{self.address}/sign-in?token={self.first_token}"
+            print(f"Sign in, once, with {link}", flush=True)
         print("Stop it with Ctrl-C; nothing is lost.", flush=True)
-
-
-def _collector_environment(settings: Settings) -> dict[str, str]:
-    """What the collectors are told: the environment, and the settings where flags changed them."""
-    told = {"NVML_IS_ON": settings.nvml_is_on, "VAST_IS_ON": settings.vast_is_on}
-    names = {f"{PREFIX}{name}": str(value).lower() for name, value in told.items()}
-    return {**os.environ, **names, f"{PREFIX}VAST_URL": settings.vast_url}
 
 
 # -- the command line -----------------------------------------------------------------
@@ -255,7 +262,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _print(given.command)
     try:
         return _serve(_settings(given))
-    except (CannotStart, WarehouseError, TraceError, SessionError) as error:
+    except (
+        CannotStart,
+        InvalidSetting,
+        SessionError,
+        TraceError,
+        UnusableKey,
+        WarehouseError,
+        WeakPassword,
+    ) as error:
         print(f"pilothouse: {error}", file=sys.stderr)
         return 1
 
@@ -264,18 +279,24 @@ def _print(command: str) -> int:
     printed = {
         "openapi": lambda: json.dumps(openapi_document(), indent=2) + "\n",
         "data": data_markdown,
-        "settings": settings_markdown,
-        "nvml": lambda: nvml.describe() + "\n",
+        "settings": settings_document,
+        "nvml": lambda: nvml.describe(now=WallClock().now()) + "\n",
     }
     sys.stdout.write(printed[command]())
     return 0
+
+
+def settings_document() -> str:
+    """The whole of `docs/settings.md`."""
+    found = collector_classes()
+    return settings_markdown({name: found[name].settings_class for name in sorted(found)})
 
 
 def _serve(settings: Settings) -> int:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick that takes long is no news
     with _listening(settings.host, settings.port) as listener:
         console = Console(settings)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -344,7 +365,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trace", type=Path, help="Parquet file of jobs for the simulated fleet")
     parser.add_argument("--fleet", choices=("simulated", "none"), help="which fleet (simulated)")
     parser.add_argument("--seed", help="seed of the simulated fleet (default 7)")
-    parser.add_argument("--speed", help="fleet seconds per real second (default 30)")
+    parser.add_argument("--speed", help="fleet seconds per real second (default 20)")
     parser.add_argument("--history-days", help="days of history at the start (default 14)")
     parser.add_argument("--live-from", help="instant at which the fleet goes live (default now)")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"))

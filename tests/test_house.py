@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from warehouse.settings import settings_markdown
+from app import settings_document
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("collectors", "engine", "pages", "api", "warehouse")
@@ -146,7 +146,7 @@ def test_what_is_pinned_twice_is_pinned_alike() -> None:
 
 def test_the_documentation_of_the_settings_is_what_the_code_says() -> None:
     written = (ROOT / "docs" / "settings.md").read_text()
-    assert written == settings_markdown(), "run: make docs"
+    assert written == settings_document(), "run: make docs"
 
 
 def test_every_benchmark_stands_in_the_table_of_results() -> None:

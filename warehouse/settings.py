@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "PILOTHOUSE_"
@@ -78,7 +80,7 @@ class Settings(BaseSettings):
         ),
     )
     speed: float = Field(
-        30.0,
+        20.0,
         ge=0.0,
         le=3600.0,
         description=(
@@ -88,9 +90,6 @@ class Settings(BaseSettings):
     sample_days: float = Field(
         3.0, gt=0.0, description="Days for which raw GPU samples are kept; roll-ups stay."
     )
-    vast_is_on: bool = Field(True, description="Whether offers of Vast.ai are collected.")
-    vast_url: str = Field("https://console.vast.ai", description="Where Vast.ai's API is.")
-    nvml_is_on: bool = Field(True, description="Whether this host's GPUs are read.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="What the console writes to its standard error."
     )
@@ -98,27 +97,44 @@ class Settings(BaseSettings):
 
 HEAD = """# Settings
 
-Printed by `python app.py settings` from `warehouse/settings.py`; a test compares the two.
+Printed by `python app.py settings` from the code; a test compares the two.
 
 Read from the environment at the start. `python app.py --help` lists the flags, which go before.
-
-| variable | default | meaning |
-|---|---|---|
 """
 
 
-def settings_markdown() -> str:
-    """The whole of `docs/settings.md`."""
-    return HEAD + "".join(
-        f"| `{PREFIX}{name.upper()}` | {_default_words(name)} | {field.description} |\n"
-        for name, field in Settings.model_fields.items()
+def settings_markdown(collectors: Mapping[str, type[BaseModel]]) -> str:
+    """The whole of `docs/settings.md`, the settings of the collectors by name included."""
+    return "".join(
+        [
+            HEAD,
+            _section("The console", PREFIX, Settings),
+            *(
+                _section(f"The collector `{name}`", f"{PREFIX}{name}_", settings)
+                for name, settings in collectors.items()
+            ),
+        ]
     )
 
 
-def _default_words(name: str) -> str:
+def _section(title: str, prefix: str, settings: type[BaseModel]) -> str:
+    rows = "".join(
+        f"| `{prefix}{name}` |".upper() + f" {_default_words(name, field)} | {_meaning(field)} |\n"
+        for name, field in settings.model_fields.items()
+    )
+    return f"\n## {title}\n\n| variable | default | meaning |\n|---|---|---|\n{rows}"
+
+
+def _meaning(field: FieldInfo) -> str:
+    return " ".join((field.description or "").split())
+
+
+def _default_words(name: str, field: FieldInfo) -> str:
     if name == "home":
         return "`~/.local/share/pilothouse`"
-    default = Settings.model_fields[name].default
-    return "" if default in (None, "") else f"`{default}`".lower()
-
-
+    default = None if field.default_factory else field.default
+    if default in (None, "", ()):
+        return ""
+    if isinstance(default, tuple):
+        default = ",".join(default)
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ SAMPLE_SECONDS = 300
 """All GPUs are read on this grid of the fleet's clock; in between only what changed is told."""
 LIGHT_SECONDS = 60
 """Shortest time, on the fleet's clock, between two readings."""
-COLLECT_SECONDS = 5.0
+COLLECT_SECONDS = 3.0
 """Real seconds between two looks at the fleet."""
 START_GRID = timedelta(hours=1)
 """History begins and ends on whole hours, so that its roll-ups are of whole hours."""
@@ -254,20 +254,17 @@ def _merged(first: Frames, second: Frames) -> Frames:
 
 def _simulation(asked: FleetAsked, wall_now: datetime) -> Simulation:
     live_from = _hour_of(asked.live_from or wall_now)
-    starts_at = _hour_of(live_from - asked.history)
-    if asked.trace:
-        trace = asked.trace.resolve()
-        words = f"the trace {trace.name}, played from its dense part on, round and round"
-    else:
-        trace = None
-        words = "generated: arrivals, sizes and durations after published cluster statistics"
-    return Simulation(
-        settings={"seed": asked.seed, "trace": str(trace) if trace else None},
-        workload=words,
-        history_starts_at=starts_at,
+    trace = str(asked.trace.resolve()) if asked.trace else None
+    simulation = Simulation(
+        settings={"seed": asked.seed, "trace": trace},
+        workload="",
+        history_starts_at=_hour_of(live_from - asked.history),
         live_from_at=live_from,
         recorded_at=wall_now,
     )
+    pools = SimulatedFleet(_fleet_settings(simulation)).pools.values()
+    words = next(iter(pools)).workload.words
+    return replace(simulation, workload=f"{asked.trace.name}: {words}" if asked.trace else words)
 
 
 def _hour_of(instant: datetime) -> datetime:
