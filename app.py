@@ -47,11 +47,11 @@ from pages._shell import create_pages
 from warehouse import controls, fleet
 from warehouse.clock import Clock, WallClock
 from warehouse.dictionary import data_markdown
-from warehouse.people import ADMIN_NAME, Passwords, WeakPassword, create_user, has_admin
+from warehouse.people import Passwords, WeakPassword, has_admin
 from warehouse.records import ClockJump, CollectorRun, GpuProcess, GpuSample
 from warehouse.settings import PREFIX, Settings, settings_markdown
 from warehouse.store import Location, Store, WarehouseError
-from warehouse.tokens import first_sign_in
+from warehouse.tokens import first_sign_in, make_admin
 
 TICK_SECONDS = 1.0
 """How often the engine looks whether there is something to do."""
@@ -122,7 +122,7 @@ class Console:
             readiness=self,
             wall=self.wall,
         )
-        create_pages(server, Context(self.store, self.clock, self.status))
+        self.dash = create_pages(server, Context(self.store, self.clock, self.status))
         bring_door_outside(server)
         return server
 
@@ -135,6 +135,7 @@ class Console:
             allowed_hosts=tuple(name for name in names if name),
             is_behind_https=given.is_behind_https,
             metrics_are_open=given.metrics_are_open,
+            script_hashes=lambda: self.dash.csp_hashes(),
         )
 
     # -- what the faces ask --------------------------------------------------------
@@ -230,14 +231,7 @@ class Console:
         """Give the admin the password that was set; else the one-time token to choose one with."""
         password = self.settings.admin_password
         if password and not has_admin(self.store):
-            create_user(
-                self.store,
-                Passwords(),
-                ADMIN_NAME,
-                "admin",
-                password=password.get_secret_value(),
-                now=self.wall.now(),
-            )
+            make_admin(self.store, Passwords(), password.get_secret_value(), now=self.wall.now())
         return first_sign_in(self.store, now=self.wall.now())
 
     def _welcome(self) -> None:

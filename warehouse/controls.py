@@ -34,6 +34,7 @@ __all__ = [
     "InvalidSpeed",
     "KillSwitch",
     "Limits",
+    "Standing",
     "UnknownMode",
     "breaker",
     "close_breaker",
@@ -48,8 +49,11 @@ __all__ = [
     "set_kill_switch",
     "set_limit",
     "set_mode",
+    "standing",
 ]
 
+Found = dict[str, dict[str, Any]]
+"""The newest row of each control by its name, the value decoded."""
 Door = Literal["browser", "api", "rule", "console"]
 
 MODES: tuple[str, ...] = get_args(Mode)
@@ -104,6 +108,22 @@ class Breaker:
     opened_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Every control that the engine obeys, read at once."""
+
+    modes: dict[str, Mode]
+    limits: Limits
+    kill_switch: KillSwitch
+    breaker: Breaker
+
+
+def standing(store: Store) -> Standing:
+    """Every control that the engine obeys, as it is now."""
+    found = _newest(store)
+    return Standing(_modes(found), _limits(found), _kill_switch(found), _breaker(store, found))
+
+
 def mode(store: Store, action: str) -> Mode:
     """How far an action may go without a person; `approve` where nobody set it.
 
@@ -116,7 +136,10 @@ def mode(store: Store, action: str) -> Mode:
 
 def modes(store: Store) -> dict[str, Mode]:
     """The mode of every action that has one."""
-    found = _newest(store)
+    return _modes(_newest(store))
+
+
+def _modes(found: Found) -> dict[str, Mode]:
     return {
         action: cast(Mode, _value(found, f"mode.{action}", DEFAULT_MODE))
         for action in GOVERNED_ACTIONS
@@ -146,7 +169,11 @@ def set_mode(
 
 def kill_switch(store: Store) -> KillSwitch:
     """Whether it is on, who set it and why."""
-    row = _newest(store).get("kill_switch")
+    return _kill_switch(_newest(store))
+
+
+def _kill_switch(found: Found) -> KillSwitch:
+    row = found.get("kill_switch")
     if row is None:
         return KillSwitch(False)
     return KillSwitch(row["value"], row["set_by"], row["reason"], row["set_at"])
@@ -167,11 +194,15 @@ def set_kill_switch(
 
 def limits(store: Store) -> Limits:
     """The limits in force."""
+    return _limits(_newest(store))
+
+
+def _limits(found: Found) -> Limits:
     prefix = "limit."
     return limits_from(
         {
             name.removeprefix(prefix): row["value"]
-            for name, row in _newest(store).items()
+            for name, row in found.items()
             if name.startswith(prefix)
         }
     )
@@ -199,7 +230,11 @@ def set_limit(
 
 def breaker(store: Store) -> Breaker:
     """Whether it is open, and how many failures in a row there were."""
-    row = _newest(store).get("breaker")
+    return _breaker(store, _newest(store))
+
+
+def _breaker(store: Store, found: Found) -> Breaker:
+    row = found.get("breaker")
     is_open = bool(row and row["value"])
     closed_at = row["set_at"] if row and not is_open else None
     ends = store.query(_NEWEST_ENDS, closed_at=closed_at)["phase"].to_list()
@@ -257,14 +292,14 @@ def control_history(store: Store, limit: int = 100) -> pl.DataFrame:
 # -- how -------------------------------------------------------------------------------
 
 
-def _newest(store: Store) -> dict[str, dict[str, Any]]:
+def _newest(store: Store) -> Found:
     found = {row["name"]: row for row in store.query(_NEWEST).iter_rows(named=True)}
     return {
         name: {**row, "value": json.loads(row["value"])["value"]} for name, row in found.items()
     }
 
 
-def _value(found: dict[str, dict[str, Any]], name: str, default: Any) -> Any:
+def _value(found: Found, name: str, default: Any) -> Any:
     return found[name]["value"] if name in found else default
 
 

@@ -102,7 +102,7 @@ _LISTED = f"""
 """
 
 _TIMELINE = """
-    SELECT proposed_at AS at, 0 AS step, 'proposed' AS what, policy AS by, summary AS detail
+    SELECT proposed_at AS "at", 0 AS step, 'proposed' AS what, policy AS "by", summary AS detail
     FROM decisions WHERE decision_id = $id
     UNION ALL
     SELECT decided_at, 1, CASE verdict WHEN 'approve' THEN 'approved' WHEN 'override'
@@ -239,7 +239,10 @@ def decisions(
 def timeline(store: Store, decision_id: str) -> pl.DataFrame:
     """Every row that concerns a decision, in time order: `at`, `what`, `by`, `detail`."""
     return store.query(
-        f"SELECT at, what, by, detail FROM ({_TIMELINE}) ORDER BY at, step, what <> 'intended'",
+        f"""
+        SELECT "at", what, "by", detail FROM ({_TIMELINE})
+        ORDER BY "at", step, what <> 'intended'
+        """,
         id=decision_id,
     )
 

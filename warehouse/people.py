@@ -18,7 +18,7 @@ import threading
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -278,7 +278,7 @@ def _changed(
         old = user(store, user_name)
         epoch = old.session_epoch + ends_sessions
         at = max(now, old.recorded_at + TICK)
-        new = replace(old, **changes, session_epoch=epoch, recorded_at=at)
+        new: User = replace(cast(Any, old), **changes, session_epoch=epoch, recorded_at=at)
         _refuse_last_admin(store, old, new)
         store.append([new])
     return new

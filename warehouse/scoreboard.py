@@ -21,7 +21,8 @@ _SCOREBOARD = """
         coalesce(sum(expected_usd) FILTER (state = 'rejected'), 0) AS rejected_usd
     FROM (
         SELECT *, horizon_seconds / 3600 AS hours, expected_gain_usd_per_hour * hours
-            AS expected_usd, realised_gain_usd_per_hour IS NOT NULL AS is_measured
+            AS expected_usd, execution_phase = 'succeeded'
+                AND realised_gain_usd_per_hour IS NOT NULL AS is_measured
         FROM decision_states
     )
 """

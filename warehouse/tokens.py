@@ -17,6 +17,7 @@ import hmac
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 from warehouse.people import (
     ADMIN_NAME,
@@ -252,7 +253,9 @@ def _holds(found: ApiToken, secret: str, now: datetime) -> bool:
 
 
 def _revoked(old: ApiToken, now: datetime) -> ApiToken:
-    return replace(old, is_active=False, recorded_at=max(now, old.recorded_at + TICK))
+    at = max(now, old.recorded_at + TICK)
+    revoked: ApiToken = replace(cast(Any, old), is_active=False, recorded_at=at)
+    return revoked
 
 
 def _first_tokens(store: Store) -> list[ApiToken]:

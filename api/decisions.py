@@ -1,0 +1,223 @@
+"""/api/v1/decisions: what the engine proposes, and what people say to it.
+
+An approval may be bound to exactly what was seen: send the decision's `action_hash` along, in
+the body or as `If-Match`, and one that has changed meanwhile is refused with 412.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Response
+
+from api.office import Here, Office, Operator
+from api.shapes import Paged, Rows, Sent, Shape, decoded, shape_of
+from warehouse import decisions as questions
+from warehouse.decisions import DecisionState
+from warehouse.people import Person
+from warehouse.records import ActionType, Decision, Execution, Outcome, UndoRequest, Verdict
+from warehouse.schema import columns_of
+
+router = APIRouter(prefix="/api/v1/decisions", tags=["decisions"])
+
+State = Literal[questions.STATES]  # type: ignore[valid-type]
+
+_JSON_COLUMNS = tuple(column.name for column in columns_of(DecisionState) if column.is_json)
+
+
+def _sentences(record_class: type, prefix: str = "") -> dict[str, str]:
+    return {prefix + column.name: column.description for column in columns_of(record_class)}
+
+
+# A decision's state is joined from these records, and so are its sentences.
+DecisionShape = shape_of(
+    DecisionState,
+    name="Decision",
+    words={
+        **_sentences(Verdict, "decided_"),
+        **_sentences(Execution, "execution_"),
+        **_sentences(Execution, "undo_"),
+        **_sentences(Outcome, "outcome_"),
+        **_sentences(Outcome),
+        **_sentences(UndoRequest, "undo_"),
+        "decided_by": "Who decided.",
+        "decided_at": "When.",
+        "verdict_reason": "Why.",
+        "execution_intended_at": "When carrying it out began.",
+        "execution_ended_at": "When that ended.",
+        "undo_requested_by": "Who asked for it to be undone.",
+        "undo_requested_at": "When.",
+        "undo_ended_at": "When undoing ended.",
+        **_sentences(Decision),
+    },
+)
+
+
+class Step(Shape):
+    """Something that happened to a decision."""
+
+    at: datetime
+    """When."""
+    what: str
+    """What: proposed, approved, overridden, rejected, lapsed, intended, succeeded, …"""
+    by: str
+    """Who or what did it."""
+    detail: str | None
+    """The particulars in words."""
+
+
+class DecisionDetail(DecisionShape):  # type: ignore[misc, valid-type]
+    """A decision and all that happened to it."""
+
+    timeline: list[Step]
+    """What happened, in time order."""
+
+
+class Approval(Sent):
+    """Yes, as it stands."""
+
+    action_hash: str | None = None
+    """The decision's `action_hash` as you saw it; if it has changed since, 412."""
+    reason: str | None = None
+    """Why, for the record."""
+
+
+class Overriding(Sent):
+    """Yes, with other parameters."""
+
+    parameters: dict[str, float]
+    """The action's own parameters, for example `{"nodes": 2}`."""
+    reason: str
+    """Why."""
+    action_hash: str | None = None
+    """The decision's `action_hash` as you saw it; if it has changed since, 412."""
+
+
+class Reasoned(Sent):
+    """What needs a reason and nothing else."""
+
+    reason: str
+    """Why."""
+
+
+IfMatch = Annotated[
+    str | None, Header(description="The decision's `action_hash` as you saw it, in quotes.")
+]
+
+
+@router.get("", response_model=Rows[DecisionShape])  # type: ignore[valid-type]
+def decisions(
+    here: Here,
+    paged: Paged,
+    state: Annotated[list[State] | None, Query(description="Only these states.")] = None,
+    pool: Annotated[str | None, Query(description="Only this pool.")] = None,
+    action: Annotated[ActionType | None, Query(description="Only this kind of action.")] = None,
+    search: Annotated[str | None, Query(description="Part of the id, words or target.")] = None,
+    newest_first: bool = True,
+) -> dict[str, Any]:
+    """The decisions as they stand now."""
+    page = questions.decisions(
+        here.store,
+        now=here.clock.now(),
+        states=state,
+        pool=pool,
+        action=action,
+        search=search,
+        newest_first=newest_first,
+        offset=paged.offset,
+        limit=paged.limit,
+    )
+    return paged.rows(page, json_columns=_JSON_COLUMNS)
+
+
+@router.get("/{decision_id}", response_model=DecisionDetail)
+def decision(here: Here, decision_id: str, response: Response) -> dict[str, Any]:
+    """One decision with its timeline; the `ETag` is its `action_hash`."""
+    found = questions.decision(here.store, decision_id, now=here.clock.now())
+    response.headers["etag"] = f'"{found.action_hash}"'
+    steps = decoded(questions.timeline(here.store, decision_id))
+    return {**asdict(found), "timeline": list(steps)}
+
+
+@router.post("/{decision_id}/approve", response_model=DecisionShape)
+def approve(
+    here: Here,
+    person: Operator,
+    decision_id: str,
+    sent: Approval | None = None,
+    if_match: IfMatch = None,
+) -> dict[str, Any]:
+    """Say yes to a decision as it stands. Of two who decide at once one gets 409."""
+    said = sent or Approval()
+    questions.approve(
+        here.store,
+        decision_id,
+        by=person.name,
+        via=_door(person),
+        now=here.clock.now(),
+        action_hash=_seen(said.action_hash, if_match),
+        reason=said.reason,
+    )
+    return _as_it_stands(here, decision_id)
+
+
+@router.post("/{decision_id}/override", response_model=DecisionShape)
+def override(
+    here: Here, person: Operator, decision_id: str, sent: Overriding, if_match: IfMatch = None
+) -> dict[str, Any]:
+    """Say yes with other parameters."""
+    questions.override(
+        here.store,
+        decision_id,
+        sent.parameters,
+        by=person.name,
+        via=_door(person),
+        reason=sent.reason,
+        now=here.clock.now(),
+        action_hash=_seen(sent.action_hash, if_match),
+    )
+    return _as_it_stands(here, decision_id)
+
+
+@router.post("/{decision_id}/reject", response_model=DecisionShape)
+def reject(here: Here, person: Operator, decision_id: str, sent: Reasoned) -> dict[str, Any]:
+    """Say no."""
+    questions.reject(
+        here.store,
+        decision_id,
+        by=person.name,
+        via=_door(person),
+        reason=sent.reason,
+        now=here.clock.now(),
+    )
+    return _as_it_stands(here, decision_id)
+
+
+@router.post("/{decision_id}/undo", response_model=DecisionShape, status_code=202)
+def undo(here: Here, person: Operator, decision_id: str, sent: Reasoned) -> dict[str, Any]:
+    """Ask that what was carried out be taken back; the engine does it at its next tick."""
+    questions.ask_undo(
+        here.store,
+        decision_id,
+        by=person.name,
+        reason=sent.reason,
+        now=here.clock.now(),
+        via=_door(person),
+    )
+    return _as_it_stands(here, decision_id)
+
+
+def _door(person: Person) -> Literal["browser", "api"]:
+    return "browser" if person.via == "browser" else "api"
+
+
+def _seen(action_hash: str | None, if_match: str | None) -> str | None:
+    if action_hash is not None or if_match in (None, "*"):
+        return action_hash
+    return str(if_match).removeprefix("W/").strip('"')
+
+
+def _as_it_stands(here: Office, decision_id: str) -> dict[str, Any]:
+    return asdict(questions.decision(here.store, decision_id, now=here.clock.now()))
