@@ -1,0 +1,88 @@
+"""What every page is given: the warehouse, the clock, and what the console says of itself.
+
+Dash executes page files itself and passes them nothing, so `create_pages` leaves the context
+here and pages ask for it when they are asked, never when they are imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from warehouse.clock import Clock
+from warehouse.people import Person, current_person
+from warehouse.records import Role
+from warehouse.store import Store
+
+
+@dataclass(frozen=True)
+class ConsoleStatus:
+    """What the banner says of the console."""
+
+    is_simulated: bool
+    """Whether the fleet is a simulated one."""
+    workload: str
+    """Whence its work comes, in words; empty for a real fleet."""
+    fleet_now: datetime
+    """The fleet's instant, UTC."""
+    speed: float
+    """Fleet seconds per real second."""
+    history_progress_ratio: float
+    """How much of the history is produced, 0 to 1."""
+    is_ready: bool
+    """Whether the history is complete and the fleet runs live."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What pages ask questions with."""
+
+    store: Store
+    clock: Clock
+    status: Callable[[], ConsoleStatus]
+
+    def now(self) -> datetime:
+        """The console's instant, UTC."""
+        return self.clock.now()
+
+
+class NotAllowed(Exception):
+    """The person's role does not reach; the sentence says whom to ask."""
+
+
+_current: list[Context] = []
+
+
+def set_context(given: Context) -> None:
+    """Leave the context for the pages; the newest holds."""
+    _current[:] = [given]
+
+
+def context() -> Context:
+    """What the pages were given."""
+    assert _current, "create_pages has not run"
+    return _current[0]
+
+
+def may(role: Role) -> bool:
+    """Whether whoever asks has at least this role."""
+    person = current_person.get()
+    return person is not None and person.may(role)
+
+
+def needed(role: Role) -> Person:
+    """Whoever asks, who must have at least this role.
+
+    Raises:
+        NotAllowed: they have less.
+    """
+    person = current_person.get()
+    if person is None:
+        raise NotAllowed("You are signed out. Reload this page and sign in again.")
+    if not person.may(role):
+        raise NotAllowed(
+            f"This takes the role {role}, and {person.name} is a {person.role}. "
+            "Ask an admin for it."
+        )
+    return person

@@ -1,0 +1,134 @@
+"""What people set: the kill switch, modes, the breaker, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import dash_mantine_components as dmc
+from dash import html
+
+from pages._context import may
+from pages._parts import icon, state_badge
+from pages._words import age, exact_instant, words
+from warehouse.actions import ACTION_SPECS
+from warehouse.controls import MODES, Breaker, KillSwitch
+from warehouse.limits import LIMIT_COLUMNS, Limits
+from warehouse.schema import Column
+
+MODE_WORDS = {
+    "off": "never proposed",
+    "shadow": "proposed and measured, never done",
+    "approve": "done once a person says yes",
+    "autonomous": "done by itself, inside the limits",
+}
+UNITS = (
+    ("_usd_per_gpu_hour", "USD per GPU-hour"),
+    ("_usd_per_hour", "USD per hour"),
+    ("_seconds", "seconds"),
+    ("_per_hour", "per hour"),
+    ("_ratio", "as a share"),
+    ("_nodes", "nodes"),
+    ("_failures", "failures"),
+)
+
+
+def kill_box(switch: KillSwitch, now: datetime) -> html.Div:
+    """The kill switch, large; whoever may throw it sees the button."""
+    title = "Every action is stopped" if switch.is_on else "Actions are carried out"
+    since = ""
+    if switch.set_at is not None:
+        why = f": {switch.reason}" if switch.reason else ""
+        since = f"Set by {switch.set_by} {age(switch.set_at, now)}{why}"
+    words_of_it = html.Div(
+        [html.Div(title, className="kill-title"), html.Div(since or "Never used", className="sub")]
+    )
+    label = "Let actions go on" if switch.is_on else "Stop everything"
+    button = dmc.Button(
+        label,
+        id={"type": "admin-kill", "is_on": str(switch.is_on)},
+        size="md",
+        color="harbour" if switch.is_on else "red",
+        leftSection=icon("power" if switch.is_on else "octagon-pause", 17),
+    )
+    is_allowed = may("admin" if switch.is_on else "operator")
+    return html.Div(
+        [words_of_it, button if is_allowed else None],
+        className="kill is-on" if switch.is_on else "kill",
+    )
+
+
+def modes_form(modes: Mapping[str, str], is_admin: bool) -> list[Any]:
+    """A row an action type, with its mode."""
+    return [_mode_row(action, mode, is_admin) for action, mode in modes.items()]
+
+
+def _mode_row(action: str, mode: str, is_admin: bool) -> html.Div:
+    label = ACTION_SPECS[action].label if action in ACTION_SPECS else words(action)
+    control = dmc.SegmentedControl(
+        id={"type": "admin-mode", "action": action},
+        value=mode,
+        data=[{"value": each, "label": words(each)} for each in MODES],
+        disabled=not is_admin,
+        **{"aria-label": f"Mode of {label}"},
+    )
+    told = html.Div([html.Div(label), html.Div(MODE_WORDS[mode], className="sub")])
+    return html.Div([told, control], className="form-row")
+
+
+def breaker_box(breaker: Breaker, failures_limit: int, is_admin: bool, now: datetime) -> html.Div:
+    """Whether the breaker is open, and the button that closes it."""
+    if not breaker.is_open:
+        told = f"{breaker.failures} failures in a row; it opens at {failures_limit}."
+        return html.Div([state_badge("closed"), html.Div(told, className="sub")], className="stack")
+    opened = html.Span(age(breaker.opened_at, now), title=exact_instant(breaker.opened_at))
+    button = dmc.Button("Close it", id={"type": "admin-breaker", "action": "close"}, size="sm")
+    words_of_it = html.Div(
+        ["Open since ", opened, ". Nothing is carried out until a person closes it."],
+        className="bad",
+    )
+    return html.Div([words_of_it, button if is_admin else None], className="stack")
+
+
+def limits_form(limits: Limits, is_admin: bool) -> html.Div:
+    """A row a limit that is one number, with its unit and what it may be."""
+    shown = [column for column in LIMIT_COLUMNS.values() if column.bounds is not None]
+    rows = [_limit_row(column, getattr(limits, column.name), is_admin) for column in shown]
+    save = [
+        dmc.TextInput(
+            id="admin-limits-reason",
+            placeholder="Reason, kept on record",
+            className="grow",
+            **{"aria-label": "Reason for changing limits"},
+        ),
+        dmc.Button("Save limits", id="admin-limits-save", size="sm"),
+    ]
+    foot = html.Div(
+        save, className="row", style={"marginTop": 12, "display": "flex" if is_admin else "none"}
+    )
+    return html.Div([html.Div(rows), foot])
+
+
+def _limit_row(column: Column, value: Any, is_admin: bool) -> html.Div:
+    assert column.bounds is not None
+    unit = next((unit for ending, unit in UNITS if column.name.endswith(ending)), "")
+    ending = next((ending for ending, _ in UNITS if column.name.endswith(ending)), "")
+    label = words(column.name.removesuffix(ending))
+    is_whole = column.sql_type == "BIGINT"
+    field = dmc.NumberInput(
+        id={"type": "admin-limit", "name": column.name},
+        value=value,
+        min=column.bounds.low,
+        max=column.bounds.high,
+        clampBehavior="none",
+        allowDecimal=not is_whole,
+        step=1 if is_whole else 0.05,
+        disabled=not is_admin,
+        w=150,
+        **{"aria-label": f"{label}, {unit}"},
+    )
+    span = f"{column.bounds.low:g} to {column.bounds.high:,.10g}"
+    name = html.Div([label, html.Span(f", {unit}" if unit else "", className="dim")])
+    told = html.Div([name, html.Div(f"{column.description} {span}.", className="sub")])
+    return html.Div([told, field], className="form-row")

@@ -1,0 +1,180 @@
+"""One decision in full: what, why, what it should gain, what else was weighed, what came of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+from dash import html
+
+from pages._interval import interval_bar
+from pages._parts import facts
+from pages._words import duration, exact_instant, percent, signed_usd, until, usd, words
+from warehouse.actions import ACTION_SPECS
+from warehouse.decisions import DecisionState
+
+UNIT_WORDS = (
+    ("_usd_per_gpu_hour", "USD per GPU-hour"),
+    ("_usd_per_hour", "USD per hour"),
+    ("_usd", "USD"),
+    ("_seconds", "s"),
+    ("_ratio", ""),
+)
+
+
+def decision_head(found: DecisionState) -> html.Div:
+    """Why, and what it should gain: what one reads before deciding."""
+    return html.Div([html.P(found.reason, className="prose"), _gain(found)], className="stack")
+
+
+def decision_detail(found: DecisionState, timeline: pl.DataFrame, now: datetime) -> html.Div:
+    """Everything else that is known of a decision, in the order one asks."""
+    return html.Div(
+        [
+            _section("What would be done", facts(_what(found, now))),
+            _section("The numbers behind it", facts(_evidence(found.evidence))),
+            _section("What the rule would do", html.P(found.baseline, className="prose")),
+            _section("What else was weighed", *_alternatives(found.alternatives)),
+            _section("What happened", _timeline(timeline)),
+        ],
+        className="stack",
+    )
+
+
+def _section(title: str, *children: Any) -> html.Div:
+    return html.Div([html.H3(title), *children], className="section")
+
+
+def _gain(found: DecisionState) -> html.Div:
+    low, high = found.expected_gain_low_usd_per_hour, found.expected_gain_high_usd_per_hour
+    expected, realised = found.expected_gain_usd_per_hour, found.realised_gain_usd_per_hour
+    words_of_it = [
+        html.B(f"{signed_usd(expected)}/h", className="good" if expected >= 0 else "bad"),
+        html.Span(
+            f"expected over {duration(found.horizon_seconds)}; "
+            f"{percent(found.interval_ratio)} sure of {signed_usd(low)} to {signed_usd(high)}",
+            className="sub",
+        ),
+    ]
+    came = _realised(found) if found.measured_at else None
+    bar = interval_bar(low, expected, high, realised)
+    return html.Div([html.Div(words_of_it, className="card-gain"), bar, came])
+
+
+def _realised(found: DecisionState) -> html.Div:
+    if found.realised_gain_usd_per_hour is None:
+        return html.Div(f"Not measured: {found.outcome_detail}", className="sub")
+    tone = "bad" if found.realised_gain_usd_per_hour < 0 else "good"
+    value = html.B(f"{signed_usd(found.realised_gain_usd_per_hour)}/h", className=tone)
+    harm = html.Span(" It is judged harmful.", className="bad") if found.did_harm else None
+    note = html.Span([f"realised. {found.outcome_detail}", harm], className="sub")
+    return html.Div([value, note], className="card-gain")
+
+
+def _what(found: DecisionState, now: datetime) -> list[tuple[str, Any]]:
+    shown: list[tuple[str, Any]] = [
+        (
+            "Action",
+            ACTION_SPECS[found.action].label
+            if found.action in ACTION_SPECS
+            else words(found.action),
+        ),
+        ("On", found.target),
+        *(_parameter(found.action, name, value) for name, value in found.parameters.items()),
+        ("Disruption", usd(found.disruption_cost_usd)),
+        ("Proposed", f"{exact_instant(found.proposed_at)} by {found.policy}, mode {found.mode}"),
+    ]
+    if found.state == "waiting":
+        shown.append(
+            ("Expires", f"{exact_instant(found.expires_at)}, {until(found.expires_at, now)}")
+        )
+    if found.verdict == "override" and found.verdict_parameters:
+        edited = ", ".join(
+            f"{words(key)} {value}" for key, value in found.verdict_parameters.items()
+        )
+        shown.append(("Edited to", html.B(edited)))
+    shown.append(
+        ("Hash", html.Span(found.action_hash[:16], className="mono", title=found.action_hash))
+    )
+    return shown
+
+
+def _parameter(action: str, name: str, value: Any) -> tuple[str, Any]:
+    spec = ACTION_SPECS.get(action)
+    known = {each.name: each for each in spec.parameters} if spec else {}
+    if name not in known:
+        return words(name), str(value)
+    shown = f"{value:g}" if isinstance(value, (int, float)) else str(value)
+    return known[name].label, f"{shown} {known[name].unit}"
+
+
+def _evidence(evidence: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [_figure(name, value) for name, value in evidence.items()]
+
+
+def _figure(name: str, value: Any) -> tuple[str, str]:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return words(name), str(value)
+    if name.endswith("_seconds"):
+        return words(name.removesuffix("_seconds")), duration(value)
+    if name.endswith("_ratio"):
+        return words(name.removesuffix("_ratio")), percent(value, 1)
+    for ending, unit in UNIT_WORDS:
+        if name.endswith(ending):
+            return words(name.removesuffix(ending)), f"{value:,.2f} {unit}"
+    return words(name), f"{value:,.4g}" if isinstance(
+        value, float
+    ) and value < 1e4 else f"{value:,.0f}"
+
+
+def _alternatives(alternatives: list[dict[str, Any]]) -> list[Any]:
+    if not alternatives:
+        return [html.P("Nothing else was possible.", className="prose")]
+    return [_alternative(each) for each in alternatives]
+
+
+def _alternative(given: dict[str, Any]) -> html.Div:
+    """One refused alternative; keys beyond the usual ones are shown as they are."""
+    left = dict(given)
+    kind = str(left.pop("action", "another"))
+    parameters = left.pop("parameters", None) or {}
+    gain = left.pop("expected_gain_usd_per_hour", left.pop("gain_usd_per_hour", None))
+    why = next(
+        (left.pop(key) for key in ("why_not", "reason", "refused_because", "why") if key in left),
+        "",
+    )
+    pairs = [_parameter(kind, name, value) for name, value in parameters.items()]
+    inner = ", ".join(f"{label.lower()} {value}" for label, value in pairs)
+    head = [html.B(f"{words(kind)}: {inner}" if inner else words(kind))]
+    if isinstance(gain, (int, float)):
+        head.append(html.Span(f"{signed_usd(gain)}/h", className="sub"))
+    rest = json.dumps(left, default=str) if left else None
+    return html.Div(
+        [
+            html.Div(head, className="row"),
+            html.Div(why, className="sub"),
+            html.Div(rest, className="sub mono") if rest else None,
+        ],
+        className="alternative",
+    )
+
+
+def _timeline(timeline: pl.DataFrame) -> html.Ol:
+    items = [
+        html.Li(
+            [
+                html.Div(
+                    [
+                        html.B(words(row["what"])),
+                        html.Span(f"by {row['by']}, {exact_instant(row['at'])}", className="sub"),
+                    ],
+                    className="row",
+                ),
+                html.Div(row["detail"], className="sub") if row["detail"] else None,
+            ]
+        )
+        for row in timeline.iter_rows(named=True)
+    ]
+    return html.Ol(items, className="timeline")

@@ -1,0 +1,265 @@
+"""Admin: what holds the engine, how the collectors fare, and who did what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import (
+    ALL,
+    Input,
+    Output,
+    State,
+    ctx,
+    dcc,
+    html,
+    no_update,
+    register_page,
+)
+
+from pages._address import keep_in_address
+from pages._admin import ASK_OFF, ASK_ON, COLUMNS, audit_panel, kill_dialog, told_of_limits
+from pages._callbacks import NOTICES, answers, notice
+from pages._context import context, may, needed
+from pages._controls import breaker_box, kill_box, limits_form, modes_form
+from pages._drawers import asks_anew
+from pages._grid import DOWNLOAD_ROWS_MAX
+from pages._health import collectors_table, people_table
+from pages._parts import page, page_head, panel, skeleton_rows
+from pages._words import age, count, words
+from warehouse import audit, controls
+
+SLOW_MILLISECONDS = 15_000
+
+
+def layout(search: str | None = None, **_: str) -> html.Div:
+    """The page; what people may edit is built once, so that nothing is lost while they type."""
+    store = context().store
+    is_admin = may("admin")
+    return page(
+        dcc.Download(id="admin-file"),
+        dcc.Store(id="admin-kill-aim"),
+        dcc.Store(id="admin-shown"),
+        dcc.Interval(id="admin-slow", interval=SLOW_MILLISECONDS),
+        page_head("Admin", note=None if is_admin else "Changing these takes the role admin."),
+        html.Div(id="admin-kill-box"),
+        html.Div(
+            [
+                panel(
+                    "How far each action may go by itself",
+                    html.Div(modes_form(controls.modes(store), is_admin), id="admin-modes"),
+                ),
+                panel("Breaker", html.Div(id="admin-breaker-box")),
+            ],
+            className="columns columns-main",
+        ),
+        panel("Collectors", html.Div(skeleton_rows(3), id="admin-collectors")),
+        html.Div(
+            [
+                panel("Limits", limits_form(controls.limits(store), is_admin)),
+                panel("People", html.Div(people_table(store, context().now()), id="admin-people")),
+            ],
+            className="columns columns-main",
+        ),
+        audit_panel(search),
+        kill_dialog(),
+        name="admin",
+    )
+
+
+@answers(
+    Output("admin-kill-box", "children"),
+    Output("admin-breaker-box", "children"),
+    Output("admin-shown", "data"),
+    Input("shell-tick", "n_intervals"),
+    State("admin-shown", "data"),
+)
+def bring_up_to_date(n_intervals: int | None, shown: str | None) -> tuple[Any, ...]:
+    """The kill switch and the breaker as they stand, drawn anew only when they look different."""
+    store, now = context().store, context().now()
+    switch, breaker = controls.kill_switch(store), controls.breaker(store)
+    digest = f"{switch} {age(switch.set_at, now)} {breaker} {age(breaker.opened_at, now)}"
+    if digest == shown:
+        return no_update, no_update, digest
+    limit = controls.limits(store).breaker_failures
+    return kill_box(switch, now), breaker_box(breaker, limit, may("admin"), now), digest
+
+
+@answers(Output("admin-collectors", "children"), Input("admin-slow", "n_intervals"))
+def show_collectors(n_intervals: int | None) -> Any:
+    """How each collector fared lately."""
+    return collectors_table(context().store, context().now())
+
+
+@answers(
+    Output("admin-kill-dialog", "opened"),
+    Output("admin-kill-words", "children"),
+    Output("admin-kill-confirm", "children"),
+    Output("admin-kill-confirm", "color"),
+    Output("admin-kill-reason", "value"),
+    Output("admin-kill-aim", "data"),
+    Input({"type": "admin-kill", "is_on": ALL}, "n_clicks"),
+    prevent_initial_call=True,
+)
+def ask_before_kill(clicks: list[int | None]) -> tuple[Any, ...]:
+    """Ask for a reason before everything stops, or goes on."""
+    if not any(clicks):
+        return (no_update,) * 6
+    if controls.kill_switch(context().store).is_on:
+        return True, ASK_ON, "Let actions go on", "harbour", "", False
+    return True, ASK_OFF, "Stop every action", "red", "", True
+
+
+@answers(
+    Output(NOTICES, "sendNotifications", allow_duplicate=True),
+    Output("admin-kill-dialog", "opened", allow_duplicate=True),
+    Output("admin-kill-box", "children", allow_duplicate=True),
+    Input("admin-kill-confirm", "n_clicks"),
+    State("admin-kill-aim", "data"),
+    State("admin-kill-reason", "value"),
+    prevent_initial_call=True,
+)
+def kill(n_clicks: int | None, is_on: bool, reason: str | None) -> tuple[Any, ...]:
+    """Throw the kill switch as the dialog said. Stopping takes an operator, going on an admin."""
+    if not n_clicks:
+        return no_update, no_update, no_update
+    person = needed("operator" if is_on else "admin")
+    if not (reason or "").strip():
+        return (
+            [notice("Not done", "Say why: the reason is kept on record.", "red")],
+            True,
+            no_update,
+        )
+    store, now = context().store, context().now()
+    controls.set_kill_switch(store, is_on, by=person.name, reason=reason, now=now, via="browser")
+    title = "Every action is stopped" if is_on else "Actions go on"
+    told = notice(
+        title, f"Said by {person.name}", "red" if is_on else "harbour", key=now.isoformat()
+    )
+    return [told], False, kill_box(controls.kill_switch(store), now)
+
+
+@answers(
+    Output(NOTICES, "sendNotifications", allow_duplicate=True),
+    Output("admin-modes", "children"),
+    Input({"type": "admin-mode", "action": ALL}, "value"),
+    prevent_initial_call=True,
+)
+def set_modes(chosen: list[str]) -> tuple[Any, Any]:
+    """Set the mode of the action whose control was moved."""
+    store, now = context().store, context().now()
+    asked = ctx.triggered_id
+    before = controls.modes(store)
+    if not isinstance(asked, dict) or ctx.triggered[0]["value"] == before[asked["action"]]:
+        return no_update, no_update
+    if not may("admin"):  # the control goes back to where it was
+        told = notice("Not done", "Setting a mode takes the role admin.", "red")
+        return [told], modes_form(before, is_admin=False)
+    person, mode = needed("admin"), ctx.triggered[0]["value"]
+    controls.set_mode(
+        store, asked["action"], mode, by=person.name, reason=None, now=now, via="browser"
+    )
+    said = f"{words(asked['action'])}: {mode}"
+    shown = modes_form(controls.modes(store), is_admin=True)
+    return [notice("Mode set", said, key=now.isoformat())], shown
+
+
+@answers(
+    Output(NOTICES, "sendNotifications", allow_duplicate=True),
+    Output("admin-breaker-box", "children", allow_duplicate=True),
+    Input({"type": "admin-breaker", "action": ALL}, "n_clicks"),
+    prevent_initial_call=True,
+)
+def close_breaker(clicks: list[int | None]) -> tuple[Any, Any]:
+    """Close the breaker, after which failures are counted anew."""
+    if not any(clicks):
+        return no_update, no_update
+    person, store, now = needed("admin"), context().store, context().now()
+    controls.close_breaker(store, by=person.name, reason=None, now=now, via="browser")
+    limit = controls.limits(store).breaker_failures
+    shown = breaker_box(controls.breaker(store), limit, may("admin"), now)
+    return [notice("Breaker closed", "Actions are carried out again.", key=now.isoformat())], shown
+
+
+@answers(
+    Output(NOTICES, "sendNotifications", allow_duplicate=True),
+    Output({"type": "admin-limit", "name": ALL}, "error"),
+    Input("admin-limits-save", "n_clicks"),
+    State({"type": "admin-limit", "name": ALL}, "value"),
+    State({"type": "admin-limit", "name": ALL}, "id"),
+    State("admin-limits-reason", "value"),
+    running=[(Output("admin-limits-save", "loading"), True, False)],
+    prevent_initial_call=True,
+)
+def save_limits(
+    n_clicks: int | None, values: list[Any], names: list[dict[str, str]], reason: str | None
+) -> tuple[Any, Any]:
+    """Set each limit that was changed; one that can't be is marked, and the others are set."""
+    if not n_clicks:
+        return no_update, [no_update] * len(names)
+    person, store, now = needed("admin"), context().store, context().now()
+    before = controls.limits(store)
+    errors: list[str | None] = []
+    changed: list[str] = []
+    for name, value in zip((each["name"] for each in names), values, strict=True):
+        errors.append(None)
+        if value == getattr(before, name):
+            continue
+        try:
+            controls.set_limit(
+                store, name, value, by=person.name, reason=reason, now=now, via="browser"
+            )
+            changed.append(name)
+        except controls.InvalidLimit as error:
+            errors[-1] = str(error)
+    return [told_of_limits(changed, sum(each is not None for each in errors))], errors
+
+
+@answers(
+    Output("admin-grid", "getRowsResponse"),
+    Input("admin-grid", "getRowsRequest"),
+    State("admin-search", "value"),
+)
+def rows(request: dict[str, Any] | None, search: str | None) -> Any:
+    """The block of the audit record that the table asks for."""
+    if request is None:
+        return no_update
+    offset = request["startRow"]
+    found = audit.audit(
+        context().store, search=search or None, offset=offset, limit=request["endRow"] - offset
+    )
+    return {"rowData": _for_the_wire(found.rows), "rowCount": found.total}
+
+
+def _for_the_wire(frame: Any) -> list[dict[str, Any]]:
+    shown = frame.select([column["field"] for column in COLUMNS])
+    return [{**row, "happened_at": row["happened_at"].isoformat()} for row in shown.to_dicts()]
+
+
+@answers(
+    Output("admin-file", "data"),
+    Output(NOTICES, "sendNotifications", allow_duplicate=True),
+    Input("admin-download", "n_clicks"),
+    State("admin-search", "value"),
+    prevent_initial_call=True,
+)
+def download(n_clicks: int | None, search: str | None) -> tuple[Any, Any]:
+    """The audit record that fits the search, all pages of it, as CSV."""
+    if not n_clicks:  # the button was only drawn
+        return no_update, no_update
+    found = audit.audit(context().store, search=search or None, limit=DOWNLOAD_ROWS_MAX)
+    name = f"audit-{context().now():%Y%m%d-%H%M}.csv"
+    said = f"{count(found.rows.height)} of {count(found.total)} rows, the newest first"
+    return dcc.send_string(found.rows.write_csv(), name), [notice("Downloaded", said)]
+
+
+asks_anew("admin", "admin-grid", ("admin-search",), "admin-slow")
+keep_in_address("admin-search")
+register_page(
+    __name__,
+    path="/admin",
+    name="Admin",
+    title="Admin · Pilothouse",
+    layout=layout,
+    order=9,
+    icon="sliders-horizontal",
+)

@@ -1,0 +1,227 @@
+"""Fleet: a map of every GPU, and each node in detail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_mantine_components as dmc
+import polars as pl
+from dash import (
+    ClientsideFunction,
+    Input,
+    Output,
+    State,
+    clientside_callback,
+    dcc,
+    html,
+    no_update,
+    register_page,
+)
+
+from pages._address import chosen, keep_in_address
+from pages._callbacks import answers
+from pages._context import context
+from pages._drawers import opens_by
+from pages._node import SPANS, node_charts, node_now
+from pages._nothing import nothing_yet
+from pages._parts import empty, icon, page, page_head, panel, skeleton_rows, state_badge
+from pages._words import age, count
+from warehouse import fleet
+
+MEASURES = {
+    "utilisation": "Utilisation",
+    "temperature": "Temperature",
+    "power": "Power",
+    "state": "State",
+}
+NODES_MAX = 20_000
+"""Most nodes that the map shows."""
+
+
+def layout(
+    measure: str | None = None,
+    pool: str | None = None,
+    search: str | None = None,
+    node: str | None = None,
+    span: str | None = None,
+    **_: str,
+) -> html.Div:
+    """The page before its readings are in."""
+    return page(
+        dcc.Store(id="fleet-readings"),
+        dcc.Input(id="fleet-node", type="hidden", value=node or ""),
+        page_head(
+            "Fleet",
+            *_filters(chosen(measure, list(MEASURES)), pool, search),
+            note=html.Span("Reading the warehouse", id="fleet-age"),
+        ),
+        panel(
+            None,
+            html.Div(
+                id="fleet-legend",
+                className="map-legend",
+                style={"minHeight": 22, "marginBottom": 12},
+            ),
+            html.Div(dmc.Skeleton(height=320), id="fleet-empty"),
+            html.Div(id="fleet-map", role="group", **{"aria-label": "Every node; Enter opens one"}),
+        ),
+        _drawer(span),
+        name="fleet",
+    )
+
+
+def _filters(measure: str, pool: str | None, search: str | None) -> list[Any]:
+    measures = [{"value": name, "label": label} for name, label in MEASURES.items()]
+    names = [each.pool for each in fleet.pools(context().store)]
+    return [
+        dmc.TextInput(
+            id="fleet-search",
+            value=search or "",
+            debounce=250,
+            w=190,
+            placeholder="Node, job or tenant",
+            leftSection=icon("search", 14),
+            **{"aria-label": "Search nodes, jobs and tenants"},
+        ),
+        dmc.Select(
+            id="fleet-pool",
+            value=pool,
+            data=names,
+            placeholder="All pools",
+            clearable=True,
+            w=160,
+            **{"aria-label": "Pool"},
+        ),
+        dmc.SegmentedControl(
+            id="fleet-measure", value=measure, data=measures, **{"aria-label": "Colour by"}
+        ),
+    ]
+
+
+def _drawer(span: str | None) -> dmc.Drawer:
+    control = dmc.SegmentedControl(
+        id="fleet-span",
+        value=chosen(span, list(SPANS)),
+        data=[{"value": "24h", "label": "24 h"}, {"value": "14d", "label": "14 days"}],
+        **{"aria-label": "Over how long"},
+    )
+    body = [
+        html.Div(id="fleet-detail"),
+        html.Div([html.H3("History, hour by hour"), control], className="panel-head"),
+        html.Div(dmc.Skeleton(height=180), id="fleet-charts"),
+    ]
+    return dmc.Drawer(
+        html.Div(body, className="stack"),
+        id="fleet-drawer",
+        opened=False,
+        position="right",
+        size="min(640px, 100vw)",
+        title=html.Div(id="fleet-title"),
+        overlayProps={"backgroundOpacity": 0.2},
+        closeButtonProps={"aria-label": "Close"},
+    )
+
+
+@answers(
+    Output("fleet-readings", "data"),
+    Output("fleet-age", "children"),
+    Output("fleet-empty", "children"),
+    Input("shell-tick", "n_intervals"),
+    State("fleet-readings", "data"),
+)
+def bring_up_to_date(n_intervals: int | None, shown: dict[str, Any] | None) -> tuple[Any, ...]:
+    """The newest reading of every GPU; sent only when there is a newer one."""
+    store, now = context().store, context().now()
+    nodes = fleet.nodes(store, limit=NODES_MAX)
+    if not nodes.total:
+        return (
+            no_update,
+            "Nothing was read yet",
+            nothing_yet("GPUs", "They appear once a collector has read them."),
+        )
+    newest: Any = nodes.rows["measured_at"].max()
+    gpus = count(int(nodes.rows["gpu_count"].sum()))
+    words = f"{count(nodes.total)} nodes, {gpus} GPUs, read {age(newest, now)}"
+    if shown and shown["newest"] == newest.isoformat():
+        return no_update, words, None
+    models = {each.pool: f"{each.gpu_model}, {each.region}" for each in fleet.pools(store)}
+    return readings(nodes.rows, fleet.gpu_map(store), models, newest.isoformat()), words, None
+
+
+def readings(
+    nodes: pl.DataFrame, gpus: pl.DataFrame, models: dict[str, str], newest: str
+) -> dict[str, Any]:
+    """What the map is drawn from: columns, and names once, to keep it small on the wire."""
+    jobs = gpus["job_id"].drop_nulls().unique(maintain_order=True).to_list()
+    tenants = gpus["tenant"].drop_nulls().unique(maintain_order=True).to_list()
+    job_index = {name: i for i, name in enumerate(jobs)}
+    tenant_index = {name: i for i, name in enumerate(tenants)}
+    columns = {
+        "node": gpus["node_id"].to_list(),
+        "slot": gpus["slot"].to_list(),
+        "utilisation": gpus["utilisation_ratio"].round(3).to_list(),
+        "temperature": gpus["temperature_celsius"].round(1).to_list(),
+        "power": gpus["power_watts"].round(0).to_list(),
+        "cap": gpus["power_limit_watts"].to_list(),
+        "job": [None if name is None else job_index[name] for name in gpus["job_id"]],
+        "tenant": [None if name is None else tenant_index[name] for name in gpus["tenant"]],
+    }
+    listed = nodes.sort("pool", "node_id").select("node_id", "pool", "kind", "state", "gpu_count")
+    return {
+        "newest": newest,
+        "models": models,
+        "jobs": jobs,
+        "tenants": tenants,
+        "nodes": [list(row) for row in listed.iter_rows()],
+        "gpus": columns,
+    }
+
+
+@answers(
+    Output("fleet-title", "children"),
+    Output("fleet-detail", "children"),
+    Input("fleet-node", "value"),
+    Input("shell-tick", "n_intervals"),
+)
+def show_node(node_id: str | None, n_intervals: int | None) -> tuple[Any, ...]:
+    """The picked node as it is now."""
+    if not node_id:
+        return skeleton_rows(1), skeleton_rows(6)
+    found = fleet.node(context().store, node_id)
+    if found is None:
+        missing = html.Div("It is in no reading. Pick another on the map.")
+        return node_id, empty(f"No node {node_id}", missing)
+    title = html.Div([html.Span(node_id), state_badge(found.state)], className="row")
+    return title, node_now(found, context().now())
+
+
+@answers(
+    Output("fleet-charts", "children"),
+    Input("fleet-node", "value"),
+    Input("fleet-span", "value"),
+)
+def show_history(node_id: str | None, span: str) -> Any:
+    """The picked node's utilisation and power, hour by hour."""
+    return node_charts(node_id, chosen(span, list(SPANS))) if node_id else no_update
+
+
+clientside_callback(
+    ClientsideFunction("fleet", "draw"),
+    Output("fleet-map", "title"),
+    Input("fleet-readings", "data"),
+    Input("fleet-measure", "value"),
+    Input("fleet-pool", "value"),
+    Input("fleet-search", "value"),
+    Input("fleet-node", "value"),
+)
+opens_by("fleet", "fleet-node")
+keep_in_address("fleet-measure", "fleet-pool", "fleet-search", "fleet-node", "fleet-span")
+register_page(
+    __name__,
+    path="/fleet",
+    name="Fleet",
+    title="Fleet · Pilothouse",
+    layout=layout,
+    order=2,
+    icon="server",
+)

@@ -1,0 +1,125 @@
+"""Admin: what holds the engine, how the collectors fare, and who did what."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pages._callbacks import NOTICES
+from pages._context import NotAllowed
+from tests.makers import NOON
+from tests.pages.conftest import Console, pressed, words_in
+from warehouse import audit, controls
+from warehouse.records import CollectorRun
+
+
+def throw(console: Console, is_on: bool, reason: str | None) -> tuple[Any, ...]:
+    return console.page("admin").kill(1, is_on, reason)
+
+
+def move_mode(console: Console, mode: str) -> Any:
+    """What the browser is sent when the control of scale-ups is moved."""
+    ids = [{"action": action, "type": "admin-mode"} for action in controls.GOVERNED_ACTIONS]
+    values = [mode if each["action"] == "scale_up" else "approve" for each in ids]
+    moved = json.dumps(ids[0], sort_keys=True, separators=(",", ":"))
+    given = {"admin-mode.value": list(zip(ids, values, strict=True))}
+    return console.call("admin-modes.children", given, f"{moved}.value")
+
+
+def test_an_empty_warehouse_shows_what_is_in_force(console: Console) -> None:
+    shown = words_in(console.open("/admin"))
+    assert "Scale up" in shown
+    assert "Max actions" in shown
+    kill, breaker, _ = console.page("admin").bring_up_to_date(None, None)
+    assert "Actions are carried out" in words_in(kill)
+    assert "it opens at 3" in words_in(breaker)
+    assert "No collector has run yet" in words_in(console.page("admin").show_collectors(None))
+
+
+def test_the_kill_switch_asks_for_a_reason_before_it_is_thrown(console: Console) -> None:
+    given, changed = pressed("admin-kill", is_on="False")
+    asked = console.call("admin-kill-dialog.opened", given, changed)["response"]
+    assert asked["admin-kill-dialog"]["opened"] is True
+    assert asked["admin-kill-aim"]["data"] is True
+    told, is_open, _ = throw(console, True, "  ")
+    assert (told[0]["title"], is_open) == ("Not done", True)
+    assert not controls.kill_switch(console.store).is_on
+
+
+def test_an_operator_stops_everything_and_only_an_admin_lets_it_go_on(console: Console) -> None:
+    with console.asked_by("viewer"), pytest.raises(NotAllowed):
+        throw(console, True, "drill")
+    with console.asked_by("operator"):
+        throw(console, True, "drill")
+        assert controls.kill_switch(console.store).reason == "drill"
+        with pytest.raises(NotAllowed):
+            throw(console, False, "over")
+    throw(console, False, "over")
+    assert not controls.kill_switch(console.store).is_on
+
+
+def test_a_mode_is_set_by_an_admin_and_audited(console: Console) -> None:
+    sent = move_mode(console, "autonomous")["response"]
+    assert sent[NOTICES]["sendNotifications"][0]["message"] == "Scale up: autonomous"
+    assert controls.modes(console.store)["scale_up"] == "autonomous"
+    newest = audit.audit(console.store).rows.row(0, named=True)
+    assert (newest["actor"], newest["target"], newest["via"]) == (
+        "mara",
+        "mode.scale_up",
+        "browser",
+    )
+
+
+def test_a_mode_that_an_operator_moves_goes_back(console: Console) -> None:
+    with console.asked_by("operator"):
+        sent = move_mode(console, "autonomous")["response"]
+    assert sent[NOTICES]["sendNotifications"][0]["title"] == "Not done"
+    assert controls.modes(console.store)["scale_up"] == "approve"
+
+
+def test_limits_that_can_be_are_set_and_one_that_cannot_is_marked(console: Console) -> None:
+    names = [{"name": "cooldown_seconds"}, {"name": "price_step_ratio"}]
+    told, errors = console.page("admin").save_limits(1, [600, 7], names, "calmer")
+    assert controls.limits(console.store).cooldown_seconds == 600
+    assert controls.limits(console.store).price_step_ratio == 0.10
+    assert errors[0] is None
+    assert "from 0.001 to 1" in errors[1]
+    assert told[0]["title"] == "Not all limits are set"
+
+
+def test_limits_are_not_set_by_an_operator(console: Console) -> None:
+    with console.asked_by("operator"), pytest.raises(NotAllowed):
+        console.page("admin").save_limits(1, [600], [{"name": "cooldown_seconds"}], None)
+
+
+def test_an_open_breaker_is_closed_by_an_admin(console: Console) -> None:
+    controls.open_breaker(console.store, failures=3, now=NOON - timedelta(minutes=5))
+    _, breaker, _ = console.page("admin").bring_up_to_date(None, None)
+    assert "Nothing is carried out until a person closes it" in words_in(breaker)
+    console.page("admin").close_breaker([1])
+    assert not controls.breaker(console.store).is_open
+
+
+def test_a_collector_that_fails_is_shown_with_why(console: Console) -> None:
+    run = {"collector": "vast", "row_count": 0, "attempt_count": 3, "duration_seconds": 0.9}
+    failed = CollectorRun(**run, outcome="failed", detail="503 from the market", started_at=NOON)
+    console.store.append([failed])
+    shown = words_in(console.page("admin").show_collectors(None))
+    assert "503 from the market" in shown
+    assert "Failed" in shown
+    assert "1 failed" in shown
+
+
+def test_the_audit_record_is_searched_and_downloaded(console: Console) -> None:
+    for act in ("session.start", "control.set"):
+        audit.record(console.store, "jon", act, "console", via="browser", at=NOON)
+    page = console.page("admin")
+    block = {"startRow": 0, "endRow": 50}
+    assert page.rows(block, None)["rowCount"] == 2
+    assert [row["act"] for row in page.rows(block, "session")["rowData"]] == ["session.start"]
+    file, told = page.download(1, "session")
+    assert len(file["content"].splitlines()) == 2
+    assert "1 of 1 rows" in told[0]["message"]
