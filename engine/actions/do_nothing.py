@@ -1,0 +1,55 @@
+"""Do nothing: a decision like any other, with its reasons, that is never carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.actions import Candidate
+from engine.hands import Actuator, CommandRefused
+from engine.observe import PoolObservation
+from engine.policies.rule import Proposal
+from warehouse.records import ActionType
+
+
+class DoNothing:
+    """Leave a pool as it is."""
+
+    name: ActionType = "do_nothing"
+    can_undo = False
+
+    def target(self, pool: str) -> str:
+        return f"pool/{pool}"
+
+    def candidates(self, seen: PoolObservation, goal: Proposal) -> list[Candidate]:
+        return [Candidate(self.name, self.target(seen.pool.pool), seen.pool.pool, {})]
+
+    def recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
+        return None
+
+    def undo_recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
+        return "nothing was done"
+
+    def added_cost_usd_per_hour(
+        self, seen: PoolObservation, parameters: Mapping[str, Any]
+    ) -> float:
+        return 0.0
+
+    def removed_gpus(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> int:
+        return 0
+
+    def command(self, pool: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        raise CommandRefused("doing nothing asks nothing of anybody")
+
+    def execute(
+        self, hands: Actuator, command_id: str, pool: str, parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        return {}
+
+    def undo(
+        self, hands: Actuator, command_id: str, pool: str, result: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        raise CommandRefused("nothing was done, so nothing can be undone")
+
+
+ACTION = DoNothing()

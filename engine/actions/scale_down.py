@@ -1,0 +1,76 @@
+"""Scale down: release empty nodes, leased first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.actions import Candidate
+from engine.hands import Actuator
+from engine.observe import PoolObservation
+from engine.policies.rule import Proposal
+from warehouse.records import ActionType
+
+STEPS_NODES = (1, 2, 4, 8)
+ENVELOPE_NODES = 3
+"""Candidates lie within so many nodes of what the rule would do."""
+
+
+class ScaleDown:
+    """Release empty nodes."""
+
+    name: ActionType = "scale_down"
+    can_undo = True
+
+    def target(self, pool: str) -> str:
+        return f"pool/{pool}"
+
+    def candidates(self, seen: PoolObservation, goal: Proposal) -> list[Candidate]:
+        near = {n for n in STEPS_NODES if abs(-n - goal.nodes) <= ENVELOPE_NODES}
+        wanted = near | ({-goal.nodes} if goal.nodes < 0 else set())
+        return [
+            Candidate(self.name, self.target(seen.pool.pool), seen.pool.pool, {"nodes": nodes})
+            for nodes in sorted(wanted)
+            if nodes <= seen.features["empty_nodes"]
+        ]
+
+    def recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
+        empty = int(seen.features["empty_nodes"])
+        if empty < parameters["nodes"]:
+            return f"only {empty} node(s) are still empty, not {parameters['nodes']}"
+        if seen.state.queued_jobs:
+            return f"{seen.state.queued_jobs} job(s) wait: nothing is released meanwhile"
+        return None
+
+    def undo_recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
+        startable = int(
+            seen.features["startable_owned_nodes"] + seen.features["startable_leased_nodes"]
+        )
+        return None if startable else "every node of the pool is on already"
+
+    def added_cost_usd_per_hour(
+        self, seen: PoolObservation, parameters: Mapping[str, Any]
+    ) -> float:
+        return 0.0
+
+    def removed_gpus(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> int:
+        return int(parameters["nodes"]) * seen.pool.gpus_per_node
+
+    def command(self, pool: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "scale_down", {"pool": pool, "nodes": int(parameters["nodes"])}
+
+    def execute(
+        self, hands: Actuator, command_id: str, pool: str, parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        name, arguments = self.command(pool, parameters)
+        return hands.perform(command_id, name, arguments)
+
+    def undo(
+        self, hands: Actuator, command_id: str, pool: str, result: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Switch as many nodes on again; they boot as any others do."""
+        arguments = {"pool": pool, "nodes": len(result["node_ids"])}
+        return hands.perform(command_id, "scale_up", arguments)
+
+
+ACTION = ScaleDown()

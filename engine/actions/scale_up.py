@@ -1,0 +1,101 @@
+"""Scale up: switch nodes on, our own first, then leased."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.actions import Candidate
+from engine.hands import Actuator, CommandRefused
+from engine.observe import PoolObservation
+from engine.policies.rule import Proposal
+from warehouse.records import ActionType
+
+STEPS_NODES = (1, 2, 4, 8)
+ENVELOPE_NODES = 3
+"""Candidates lie within so many nodes of what the rule would do."""
+
+
+class ScaleUp:
+    """Switch nodes on."""
+
+    name: ActionType = "scale_up"
+    can_undo = True
+
+    def target(self, pool: str) -> str:
+        return f"pool/{pool}"
+
+    def candidates(self, seen: PoolObservation, goal: Proposal) -> list[Candidate]:
+        near = {n for n in STEPS_NODES if abs(n - goal.nodes) <= ENVELOPE_NODES}
+        wanted = near | ({goal.nodes} if goal.nodes > 0 else set())
+        return [
+            Candidate(self.name, self.target(seen.pool.pool), seen.pool.pool, {"nodes": nodes})
+            for nodes in sorted(wanted)
+            if nodes <= _startable(seen)
+        ]
+
+    def recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
+        startable = _startable(seen)
+        if startable < parameters["nodes"]:
+            return f"only {startable} node(s) can still be switched on, not {parameters['nodes']}"
+        return None
+
+    def undo_recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
+        return None  # which of its nodes are free to go, the fleet says node by node
+
+    def added_cost_usd_per_hour(
+        self, seen: PoolObservation, parameters: Mapping[str, Any]
+    ) -> float:
+        owned = min(parameters["nodes"], int(seen.features["startable_owned_nodes"]))
+        leased = parameters["nodes"] - owned
+        pool = seen.pool
+        rate = owned * pool.owned_idle_usd_per_gpu_hour + leased * pool.leased_usd_per_gpu_hour
+        return float(rate * pool.gpus_per_node)
+
+    def removed_gpus(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> int:
+        return 0
+
+    def command(self, pool: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "scale_up", {"pool": pool, "nodes": int(parameters["nodes"])}
+
+    def execute(
+        self, hands: Actuator, command_id: str, pool: str, parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        name, arguments = self.command(pool, parameters)
+        return hands.perform(command_id, name, arguments)
+
+    def undo(
+        self, hands: Actuator, command_id: str, pool: str, result: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Let go of those nodes that are still booting or empty; jobs are never thrown off."""
+        undone, kept = [], {}
+        for node_id in result["node_ids"]:
+            refusal = _let_go(hands, command_id, pool, node_id)
+            if refusal is None:
+                undone.append(node_id)
+            else:
+                kept[node_id] = refusal
+        if not undone:
+            raise CommandRefused("; ".join(kept.values()) or "no node was switched on")
+        return {"node_ids": undone, "kept": kept}
+
+
+def _startable(seen: PoolObservation) -> int:
+    f = seen.features
+    return int(f["startable_owned_nodes"] + f["startable_leased_nodes"])
+
+
+def _let_go(hands: Actuator, command_id: str, pool: str, node_id: str) -> str | None:
+    """Why the node stays, or None where it went."""
+    arguments = {"pool": pool, "node_id": node_id}
+    refusal = None
+    for command in ("cancel_node", "release_node"):
+        try:
+            hands.perform(f"{command_id}:{command}:{node_id}", command, arguments)
+            return None
+        except CommandRefused as error:
+            refusal = str(error)
+    return refusal
+
+
+ACTION = ScaleUp()

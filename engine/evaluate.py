@@ -1,0 +1,131 @@
+"""Evaluate: what came of a decision against what would have happened without it.
+
+A judge that can tell says so in dollars; where there is none the outcome is `unmeasured`, with no
+figure. What did harm is asked to be undone, or put to a person where it can't be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from engine.actions import actions
+from engine.observe import observed
+from warehouse import controls
+from warehouse.decisions import DecisionState, ask_undo, decision
+from warehouse.records import Outcome
+from warehouse.store import Store
+
+BY_EVALUATION = "evaluation"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a judge is asked: what the command was worth, or would have been, in a span."""
+
+    decision_id: str
+    pool: str
+    command: str
+    arguments: dict[str, Any]
+    was_done: bool
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a command was worth, in USD per hour of the span."""
+
+    gain_usd_per_hour: float
+    low_usd_per_hour: float
+    high_usd_per_hour: float
+    method: str
+    detail: str
+
+
+class Judge(Protocol):
+    """Whoever can tell what would have happened otherwise."""
+
+    def judgement(self, question: Question) -> Judgement | None:
+        """The worth of the command; None where it can't be told."""
+        ...
+
+
+class NoJudge:
+    """Of a real fleet without a twin: nothing is measured, and that is said."""
+
+    def judgement(self, question: Question) -> Judgement | None:
+        """None."""
+        return None
+
+
+def evaluate(store: Store, judge: Judge, decision_id: str, now: datetime) -> None:
+    """Put a decision's outcome on record, and have it undone if it did harm."""
+    asked = decision(store, decision_id, now=now)
+    judged = judge.judgement(_question(asked))
+    was_done = asked.execution_phase == "succeeded"
+    harm = controls.limits(store).harm_usd_per_hour
+    did_harm = was_done and judged is not None and _is_harm(judged, harm)
+    detail = _detail(asked, judged, was_done)
+    wants_undo = False
+    if did_harm:
+        sentence, wants_undo = _what_now(store, asked, now)
+        detail = f"{detail} {sentence}"
+    with store.transaction():
+        store.append([_outcome(asked, judged, did_harm, detail, now)])
+        if wants_undo:
+            why = f"it did harm: {detail}"
+            ask_undo(store, decision_id, by=BY_EVALUATION, reason=why, now=now, via="rule")
+
+
+def _is_harm(judged: Judgement, harm_usd_per_hour: float) -> bool:
+    return judged.high_usd_per_hour < 0 and judged.gain_usd_per_hour <= -harm_usd_per_hour
+
+
+def _question(asked: DecisionState) -> Question:
+    was_done = asked.execution_phase == "succeeded"
+    parameters = (asked.verdict_parameters if was_done else None) or asked.parameters
+    command, arguments = actions()[asked.action].command(asked.pool, parameters)
+    starts_at = asked.execution_ended_at if was_done else asked.proposed_at
+    assert starts_at is not None
+    ends_at = starts_at + timedelta(seconds=asked.horizon_seconds)
+    return Question(asked.decision_id, asked.pool, command, arguments, was_done, starts_at, ends_at)
+
+
+def _what_now(store: Store, asked: DecisionState, now: datetime) -> tuple[str, bool]:
+    """What is to come of a harmful decision, and whether undoing is asked for."""
+    if asked.state in ("undone", "undoing", "undo_failed"):
+        return "It has been asked to be undone already.", False
+    seen = observed(store, now).get(asked.pool)
+    if not asked.can_undo or seen is None:
+        return "It can't be undone: a person should look.", False
+    why_not = actions()[asked.action].undo_recheck(seen, asked.verdict_parameters or {})
+    if why_not:
+        return f"Undoing it makes no sense any more: {why_not}.", False
+    return "It is to be undone.", True
+
+
+def _detail(asked: DecisionState, judged: Judgement | None, was_done: bool) -> str:
+    hours = asked.horizon_seconds / 3600
+    promised = f"promised ${asked.expected_gain_usd_per_hour:.2f}/h over {hours:g} h"
+    if judged is None:
+        verb = "It" if was_done else "It was not carried out; it"
+        return f"{verb} {promised}. Nobody can tell what would have happened otherwise."
+    verb = "It gained" if was_done else "It was not carried out; it would have gained"
+    return f"{verb} ${judged.gain_usd_per_hour:.2f}/h; it {promised}. {judged.detail}"
+
+
+def _outcome(
+    asked: DecisionState, judged: Judgement | None, did_harm: bool, detail: str, now: datetime
+) -> Outcome:
+    return Outcome(
+        decision_id=asked.decision_id,
+        realised_gain_usd_per_hour=judged.gain_usd_per_hour if judged else None,
+        realised_gain_low_usd_per_hour=judged.low_usd_per_hour if judged else None,
+        realised_gain_high_usd_per_hour=judged.high_usd_per_hour if judged else None,
+        method=judged.method if judged else "unmeasured",
+        did_harm=did_harm,
+        detail=detail,
+        measured_at=now,
+    )

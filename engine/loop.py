@@ -1,0 +1,169 @@
+"""The loop: expire, reason, let the rule approve where it may, act, evaluate. One tick of it.
+
+All state is rows: a tick finds what is to be done in the warehouse, so that a console that was
+killed anywhere goes on where it stopped. What fails is put on record and stops nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache, partial
+from typing import Literal
+
+import polars as pl
+
+from engine import act, evaluate, guards, history, observe
+from engine.gains import Planner
+from engine.hands import Actuator
+from engine.policies.rule import RuleSettings
+from engine.reason import reasoned
+from warehouse import controls
+from warehouse.clock import Clock
+from warehouse.decisions import AlreadyDecided, TargetBusy, approve, lapse, propose
+from warehouse.records import CollectorRun
+from warehouse.store import Store
+
+REASON_EVERY = timedelta(minutes=15)
+"""Pools are reasoned about once in each quarter of an hour, on the clock's own grid."""
+BY_AUTONOMY = "autonomy"
+BY_THE_RULE = "autonomous: inside its limits"
+Look = Callable[[], dict[str, observe.PoolObservation]]
+UNDER_WAY = ("approved", "carrying_out", "undoing")
+
+_WORK = """
+    SELECT decision_id, action, mode, state, expires_at <= $now AS is_over,
+        coalesce(measured_at IS NULL AND $now >= to_timestamp(horizon_seconds + epoch(
+            CASE WHEN execution_phase = 'succeeded' THEN execution_ended_at
+                WHEN state IN ('shadow', 'rejected', 'lapsed') THEN proposed_at END
+        )), false) AS is_due
+    FROM decision_states
+    WHERE state IN ('waiting', 'approved', 'carrying_out', 'undoing') OR is_due
+    ORDER BY coalesce(undo_requested_at, decided_at, proposed_at), decision_id
+"""
+"""Decisions that something is to be done about, the longest waiting first."""
+_REASONED = "SELECT DISTINCT pool FROM observations WHERE observed_at >= $slot_starts_at"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The engine on a warehouse. `tick` may be called as often as one likes."""
+
+    store: Store
+    clock: Clock
+    hands: Actuator
+    judge: evaluate.Judge
+    planner: Planner = field(default_factory=Planner)
+    rule_by_pool: Mapping[str, RuleSettings] | None = None
+    """The rule's knobs for the pools that have their own."""
+
+    def tick(self) -> None:
+        """Do all that is due now."""
+        now = self.clock.now()
+        look = cache(lambda: observe.observed(self.store, now))  # once a tick, if at all
+        self._apart("expire", lambda: self._expire(now))
+        self._apart("reason", lambda: self._reason(now, look))
+        self._apart("work", lambda: self._follow_up(now, look))
+
+    # -- stages --------------------------------------------------------------------
+
+    def _work(self, now: datetime) -> pl.DataFrame:
+        return self.store.query(_WORK, now=now)
+
+    def _expire(self, now: datetime) -> None:
+        work = self._work(now)
+        for decision_id in work.filter(pl.col("is_over"), state="waiting")["decision_id"]:
+            with suppress(AlreadyDecided):  # somebody spoke at the last moment
+                lapse(self.store, decision_id, now=now)
+
+    def _reason(self, now: datetime, look: Look) -> None:
+        done = set(self.store.query(_REASONED, slot_starts_at=_slot(now))["pool"])
+        due = [one for pool, one in look().items() if pool not in done]
+        if not due:
+            return
+        past = history.past(self.store, now)
+        around = guards.circumstances(self.store, now)
+        for one in due:
+            name = one.pool.pool
+            self._apart(f"reason/{name}", partial(self._reason_about, one, past.get(name), around))
+
+    def _reason_about(
+        self,
+        seen: observe.PoolObservation,
+        past: history.PoolPast | None,
+        around: guards.Circumstances,
+    ) -> None:
+        settings = (self.rule_by_pool or {}).get(seen.pool.pool)
+        thought = reasoned(seen, past, around, self.planner, settings)
+        with self.store.transaction(), suppress(TargetBusy):
+            propose(self.store, thought.decision)
+            self.store.append([seen.row, *thought.refusals])
+
+    def _follow_up(self, now: datetime, look: Look) -> None:
+        """Approve where the rule may, carry out what was approved, measure what is over."""
+        work = self._work(now)
+        waiting = work.filter(~pl.col("is_over"), state="waiting", mode="autonomous")
+        approved = self._approved_by_rule(waiting, now)
+        on_their_way = work.filter(pl.col("state").is_in(UNDER_WAY))["decision_id"].to_list()
+        self._act([*on_their_way, *approved], now, look)
+        for one in work.filter(pl.col("is_due"))["decision_id"]:
+            judging = partial(evaluate.evaluate, self.store, self.judge, one, now)
+            self._apart("evaluate", judging)
+
+    def _approved_by_rule(self, waiting: pl.DataFrame, now: datetime) -> list[str]:
+        """In autonomous mode the rule says yes, by the same door as a person."""
+        if waiting.is_empty():
+            return []
+        modes = controls.modes(self.store)
+        approved = []
+        for one, action in waiting.select("decision_id", "action").iter_rows():
+            if modes[action] != "autonomous":  # it was set back since the proposal
+                continue
+            with suppress(AlreadyDecided):  # a person was faster
+                approve(self.store, one, by=BY_AUTONOMY, via="rule", now=now, reason=BY_THE_RULE)
+                approved.append(one)
+        return approved
+
+    def _act(self, decisions: list[str], now: datetime, look: Look) -> None:
+        for one in decisions:
+            deed = partial(act.carry_on, self.store, self.hands, one, look(), now)
+            self._apart("act", deed)
+
+    # -- what fails ----------------------------------------------------------------
+
+    def _apart(self, stage: str, work: Callable[[], object]) -> None:
+        """Run one piece of work so that its failure is on record and stops nothing else."""
+        started_at, began = self.clock.now(), time.monotonic()
+        try:
+            work()
+        except Exception as error:  # a pool's bad rows or a lost action must not stop the others
+            detail = f"{type(error).__name__}: {error}"
+            duration = time.monotonic() - began
+            self.store.append([_run(stage, "failed", detail, started_at, duration)])
+
+
+def _run(
+    stage: str,
+    outcome: Literal["succeeded", "failed"],
+    detail: str | None,
+    started_at: datetime,
+    duration: float,
+) -> CollectorRun:
+    return CollectorRun(
+        collector=f"engine/{stage}",
+        outcome=outcome,
+        row_count=0,
+        attempt_count=1,
+        detail=detail,
+        started_at=started_at,
+        duration_seconds=duration,
+    )
+
+
+def _slot(now: datetime) -> datetime:
+    """The start of the quarter of an hour that `now` lies in."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + (now - midnight) // REASON_EVERY * REASON_EVERY

@@ -1,0 +1,1 @@
+"""Policies: each looks at an observation and says what it would do."""

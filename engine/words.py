@@ -1,0 +1,89 @@
+"""The engine's words: what a person on call reads at three in the morning."""
+
+from __future__ import annotations
+
+from engine.actions import Candidate
+from engine.gains import Gain
+from engine.observe import PoolObservation
+from warehouse.actions import sentence
+
+
+def situation(seen: PoolObservation) -> str:
+    """How the pool stands: who waits, what is held, what is on its way, the price."""
+    s, f = seen.state, seen.features
+    parts = [_queue(seen), f"{s.gpus_used} of {s.gpus_on} GPUs are held"]
+    if s.nodes_provisioning:
+        parts.append(f"{s.nodes_provisioning} node(s) boot")
+    if s.nodes_empty:
+        parts.append(f"{s.nodes_empty} node(s) stand empty")
+    if s.nodes_down:
+        parts.append(f"{s.nodes_down} node(s) are down")
+    price = f"the price is ${s.price_usd_per_gpu_hour:.2f}"
+    parts.append(f"{price}, {f['price_to_market_ratio']:.2f} of the market's")
+    return "; ".join(parts) + "."
+
+
+def _queue(seen: PoolObservation) -> str:
+    s = seen.state
+    if not s.queued_jobs:
+        return "Nobody waits"
+    minutes = s.oldest_wait_seconds / 60
+    if s.queued_jobs == 1:
+        return f"1 job waits for {s.queued_gpus} GPU(s), for {minutes:.0f} min"
+    return f"{s.queued_jobs} jobs wait for {s.queued_gpus} GPUs, the oldest for {minutes:.0f} min"
+
+
+def what(candidate: Candidate) -> str:
+    """The candidate in one line."""
+    shown = {
+        name: f"{value:.2f}" if isinstance(value, float) else value
+        for name, value in candidate.parameters.items()
+    }
+    return sentence(candidate.action, candidate.pool, shown)
+
+
+def short(candidate: Candidate) -> str:
+    """The candidate in a few words, the pool being known."""
+    match candidate.action:
+        case "scale_up":
+            return f"{candidate.parameters['nodes']} more node(s)"
+        case "scale_down":
+            return f"{candidate.parameters['nodes']} node(s) fewer"
+        case "adjust_price":
+            return f"a price of ${candidate.parameters['price_usd_per_gpu_hour']:.2f}"
+    return "doing nothing"
+
+
+def money(gain: Gain) -> str:
+    """The gain with its interval: `$31/h [12, 55]`."""
+    low, high = gain.low_usd_per_hour, gain.high_usd_per_hour
+    return f"{_usd(gain.mean_usd_per_hour)}/h [{low:.0f}, {high:.0f}]"
+
+
+def promise(candidate: Candidate, gain: Gain, horizon_seconds: int) -> str:
+    """What the candidate is expected to bring, with what stands behind the figure."""
+    hours = horizon_seconds / 3600
+    text = f"{_capital(short(candidate))} should earn {money(gain)} over the next {hours:g} h"
+    return f"{text}: {_delivered(gain)}, {_late(gain)}."
+
+
+def _delivered(gain: Gain) -> str:
+    if abs(gain.gpu_hours) < 0.5:
+        return "as many GPU-hours delivered"
+    word = "more" if gain.gpu_hours > 0 else "fewer"
+    return f"{abs(gain.gpu_hours):.0f} GPU-hours {word} delivered"
+
+
+def _late(gain: Gain) -> str:
+    if abs(gain.late_jobs) < 0.5:
+        return "as many jobs start late"
+    word = "more" if gain.late_jobs > 0 else "fewer"
+    return f"{abs(gain.late_jobs):.0f} job(s) {word} start late"
+
+
+def _usd(amount: float) -> str:
+    return f"-${-amount:.0f}" if amount < -0.5 else f"${max(amount, 0):.0f}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

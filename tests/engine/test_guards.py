@@ -1,0 +1,119 @@
+"""Each guard says no when it must, in words, and only then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from engine import guards
+from engine.actions import Candidate
+from engine.guards import GUARDS, Case, Circumstances, Deed
+from tests.engine.actions_contract import make_seen
+from tests.makers import NOON, POOL
+from warehouse import controls
+
+CLEAR = Circumstances(
+    limits=controls.Limits(),
+    modes=dict.fromkeys(controls.GOVERNED_ACTIONS, "approve"),
+    kill_switch=controls.KillSwitch(False),
+    breaker=controls.Breaker(False, 0),
+    deeds=(),
+    open_decisions={},
+    now=NOON,
+)
+
+
+def case(action: str, value: float, **state: Any) -> Case:
+    name = "price_usd_per_gpu_hour" if action == "adjust_price" else "nodes"
+    target = f"{'price' if action == 'adjust_price' else 'pool'}/{POOL}"
+    candidate = Candidate(action, target, POOL, {name: value})
+    return Case(candidate, make_seen(off=4, **state), "mine")
+
+
+def deed(minutes: float = 30, **changes: Any) -> Deed:
+    made = Deed("other", f"pool/{POOL}", POOL, 0.0, 0, NOON - timedelta(minutes=minutes))
+    return replace(made, **changes)
+
+
+def around(**changes: Any) -> Circumstances:
+    limits = {k: v for k, v in changes.items() if hasattr(CLEAR.limits, k)}
+    rest = {k: v for k, v in changes.items() if k not in limits}
+    return replace(CLEAR, limits=replace(CLEAR.limits, **limits), **rest)
+
+
+FREEZE = {"starts_at": "2026-11-02T00:00+00:00", "ends_at": "2026-11-03T00:00+00:00"}
+UP, DOWN = case("scale_up", 2), case("scale_down", 2, nodes_empty=8)
+
+BROKEN = [
+    ("mode_is_not_off", UP, around(modes={"scale_up": "off"})),
+    ("kill_switch_is_off", UP, around(kill_switch=controls.KillSwitch(True, "ada", "storm"))),
+    ("breaker_is_closed", UP, around(breaker=controls.Breaker(True, 3, NOON))),
+    ("time_is_not_frozen", UP, around(freeze_windows=[FREEZE])),
+    ("target_has_no_other_decision", UP, around(open_decisions={f"pool/{POOL}": "other"})),
+    ("target_has_cooled_down", UP, around(deeds=(deed(14.9),))),
+    ("actions_are_in_budget", UP, around(max_actions_per_hour=1, deeds=(deed(),))),
+    ("cost_is_in_budget", UP, around(added_cost_budget_usd_per_hour=2.0)),
+    ("disruption_is_in_budget", DOWN, around(max_disrupted_ratio=0.05)),
+    ("capacity_stays_above_minimum", DOWN, around(minimum_capacity_ratio=0.95)),
+    ("price_is_above_floor", case("adjust_price", 2.3), around(price_floor_ratio=0.97)),
+    (
+        "price_is_above_floor",
+        case("adjust_price", 2.3),
+        around(price_floor_usd_per_gpu_hour={POOL: 2.4}),
+    ),
+    ("price_is_below_ceiling", case("adjust_price", 2.6), around(price_ceiling_ratio=1.05)),
+    (
+        "price_is_below_ceiling",
+        case("adjust_price", 2.6),
+        around(price_ceiling_usd_per_gpu_hour={POOL: 2.55}),
+    ),
+    ("price_step_is_small", case("adjust_price", 2.8), around(price_step_ratio=0.10)),
+]
+
+
+@pytest.mark.parametrize(("name", "asked", "when"), BROKEN)
+def test_a_broken_limit_is_refused_by_its_guard_in_words(
+    name: str, asked: Case, when: Circumstances
+) -> None:
+    found = guards.refusal(asked, when)
+    assert found is not None
+    assert found[0] == name
+    assert len(found[1].split()) > 3
+
+
+@pytest.mark.parametrize("asked", [UP, DOWN, case("adjust_price", 2.6)])
+def test_inside_every_limit_nobody_says_no(asked: Case) -> None:
+    assert guards.refusal(asked, CLEAR) is None
+
+
+def test_every_guard_has_a_case_that_breaks_it() -> None:
+    assert {name for name, _, _ in BROKEN} == {guard.__name__ for guard in GUARDS}
+
+
+def test_budgets_count_what_was_done_in_the_last_hour_alone() -> None:
+    cost = UP.added_cost_usd_per_hour
+    recent = deed(30, added_cost_usd_per_hour=cost)
+    old = deed(61, added_cost_usd_per_hour=cost)
+    budget = {"added_cost_budget_usd_per_hour": 1.5 * cost}
+    assert guards.cost_is_in_budget(UP, around(deeds=(recent,), **budget)) is not None
+    assert guards.cost_is_in_budget(UP, around(deeds=(old,), **budget)) is None
+
+
+def test_disruption_adds_up_over_the_hour() -> None:
+    before = deed(30, removed_gpus=60)
+    assert guards.disruption_is_in_budget(DOWN, around(deeds=(before,))) is None
+    more = deed(30, removed_gpus=80)
+    assert guards.disruption_is_in_budget(DOWN, around(deeds=(more,))) is not None
+
+
+def test_its_own_open_decision_does_not_stand_in_its_way() -> None:
+    mine = around(open_decisions={f"pool/{POOL}": "mine"})
+    assert guards.refusal(UP, mine) is None
+
+
+def test_a_freeze_ends_when_it_ends() -> None:
+    over = {**FREEZE, "ends_at": NOON.isoformat()}
+    assert guards.refusal(UP, around(freeze_windows=[over])) is None
