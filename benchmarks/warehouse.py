@@ -19,7 +19,7 @@ import polars as pl
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._timing import machine, milliseconds, row
-from warehouse import fleet
+from warehouse import decisions, fleet
 from warehouse.records import GpuRollup, GpuSample
 from warehouse.store import Location, Store
 
@@ -91,6 +91,10 @@ def main() -> None:
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Location.embedded(Path(folder)))
+        row(
+            "decisions.counts_by_state: a new warehouse, nothing decided",
+            milliseconds(lambda: decisions.counts_by_state(store, now=NOW), 30),
+        )
         rows = one_pass(10_000, NOW)
         row("append a pass of 10,000 GPUs", milliseconds(lambda: store.append(rows), 15), 150)
         store.close()

@@ -27,11 +27,14 @@ def page_of(
 
     The order must be total, or rows may be shown twice or never as one pages.
     """
-    total = store.query(f"SELECT count(*) AS total FROM ({sql})", **parameters).item()
     rows = store.query(
-        f"SELECT * FROM ({sql}) ORDER BY {order} LIMIT $limit OFFSET $offset",
+        f"SELECT *, count(*) OVER () AS total_count FROM ({sql}) "
+        f"ORDER BY {order} LIMIT $limit OFFSET $offset",
         limit=limit,
         offset=offset,
         **parameters,
     )
-    return Page(rows, int(total))
+    if rows.is_empty():  # past the end, or none at all: no row is there to carry the count
+        counted = store.query(f"SELECT count(*) AS total FROM ({sql})", **parameters)
+        return Page(rows.drop("total_count"), int(counted.item()))
+    return Page(rows.drop("total_count"), int(rows["total_count"][0]))

@@ -268,7 +268,8 @@ def _attach(location: Location) -> duckdb.DuckDBPyConnection:
     try:
         connection.execute(
             f"ATTACH 'ducklake:{_quoted(location.catalogue)}' AS {ATTACHED_AS} "
-            f"(DATA_PATH '{_quoted(location.data)}')"
+            # A home that was moved, or restored elsewhere, is still that home.
+            f"(DATA_PATH '{_quoted(location.data)}', OVERRIDE_DATA_PATH true)"
         )
         connection.execute(f"USE {ATTACHED_AS}")
     except duckdb.Error as error:

@@ -160,3 +160,14 @@ def test_a_warehouse_opens_again_with_all_its_rows(tmp_path: Path) -> None:
     assert second.rows(Ticket, "SELECT * FROM tickets") == [TICKET]
     assert second.rows(GpuSample, "SELECT * FROM gpu_samples") == [make_gpu_sample()]
     second.close()
+
+
+def test_a_warehouse_that_was_moved_opens_with_all_its_rows(tmp_path: Path) -> None:
+    first = Store(Location.embedded(tmp_path / "here"))
+    first.append([make_gpu_sample(gpu_id=f"gpu-{n}") for n in range(200)])
+    first.close()
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = Store(Location.embedded(tmp_path / "there"))
+    moved.append([make_gpu_sample(gpu_id="new")])
+    assert moved.query("SELECT count(DISTINCT gpu_id) AS n FROM gpu_samples").item() == 201
+    moved.close()
