@@ -36,6 +36,7 @@ from collectors.runner import Runner
 from collectors.schedule import catch_up, new_scheduler, schedule
 from collectors.schedule import stop as stop_schedule
 from engine.evaluate import NoJudge
+from engine.gains import Planner
 from engine.hands import NoHands
 from engine.loop import Engine
 from engine.simulator.errors import TraceError
@@ -110,7 +111,10 @@ class Console:
         if self.session is None:
             return Engine(self.store, self.clock, NoHands(), NoJudge())
         self.judge = TwinJudge(self.session)
-        return Engine(self.store, self.clock, SimulatedHands(self.store, self.session), self.judge)
+        hands = SimulatedHands(self.store, self.session)
+        pools = self.session.fleet.pools.items()
+        planner = Planner({name: pool.settings.economics for name, pool in pools})
+        return Engine(self.store, self.clock, hands, self.judge, planner)
 
     def _faces(self) -> FastAPI:
         server = bare_app(lifespan=self._lifespan)

@@ -138,7 +138,7 @@ def _undo(store: Store, hands: Actuator, asked: DecisionState, pools: Seen, now:
     if any(guard(case, around) for guard in _HOLDS_UNDOING):
         return
     if asked.undo_phase is None:
-        changed = action.undo_recheck(seen, parameters)
+        changed = action.undo_recheck(seen, parameters, asked.execution_result or {})
         if changed:
             store.append([_step(asked, "undo", "refused", now, detail=changed)])
             return

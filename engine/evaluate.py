@@ -97,23 +97,37 @@ def _what_now(store: Store, asked: DecisionState, now: datetime) -> tuple[str, b
     """What is to come of a harmful decision, and whether undoing is asked for."""
     if asked.state in ("undone", "undoing", "undo_failed"):
         return "It has been asked to be undone already.", False
-    seen = observed(store, now).get(asked.pool)
-    if not asked.can_undo or seen is None:
+    if not asked.can_undo:
         return "It can't be undone: a person should look.", False
-    why_not = actions()[asked.action].undo_recheck(seen, asked.verdict_parameters or {})
+    seen = observed(store, now).get(asked.pool)
+    if seen is None:  # undoing waits for a reading anyhow, and asks then what is asked below
+        return f"It is to be undone once {asked.pool} has been read again.", True
+    why_not = actions()[asked.action].undo_recheck(
+        seen, asked.verdict_parameters or {}, asked.execution_result or {}
+    )
     if why_not:
-        return f"Undoing it makes no sense any more: {why_not}.", False
+        return f"It is not undone by itself: {why_not}. A person should look.", False
     return "It is to be undone.", True
 
 
 def _detail(asked: DecisionState, judged: Judgement | None, was_done: bool) -> str:
     hours = asked.horizon_seconds / 3600
-    promised = f"promised ${asked.expected_gain_usd_per_hour:.2f}/h over {hours:g} h"
+    promised = f"promised {_usd(asked.expected_gain_usd_per_hour)}/h over {hours:g} h"
     if judged is None:
         verb = "It" if was_done else "It was not carried out; it"
         return f"{verb} {promised}. Nobody can tell what would have happened otherwise."
-    verb = "It gained" if was_done else "It was not carried out; it would have gained"
-    return f"{verb} ${judged.gain_usd_per_hour:.2f}/h; it {promised}. {judged.detail}"
+    verb = "It" if was_done else "It was not carried out; it would have"
+    return f"{verb} {_came(judged.gain_usd_per_hour)}; it {promised}. {judged.detail}"
+
+
+def _came(gain_usd_per_hour: float) -> str:
+    """What came of it: `gained $3.20/h`, `lost $14.28/h`."""
+    cents = round(gain_usd_per_hour, 2)
+    return f"{'lost' if cents < 0 else 'gained'} ${abs(cents):.2f}/h"
+
+
+def _usd(amount: float) -> str:
+    return f"{'-' if amount < 0 else ''}${abs(amount):.2f}"
 
 
 def _outcome(

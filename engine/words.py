@@ -6,6 +6,7 @@ from engine.actions import Candidate
 from engine.gains import Gain
 from engine.observe import PoolObservation
 from warehouse.actions import sentence
+from warehouse.words import counted
 
 
 def situation(seen: PoolObservation) -> str:
@@ -13,11 +14,11 @@ def situation(seen: PoolObservation) -> str:
     s, f = seen.state, seen.features
     parts = [_queue(seen), f"{s.gpus_used} of {s.gpus_on} GPUs are held"]
     if s.nodes_provisioning:
-        parts.append(f"{s.nodes_provisioning} node(s) boot")
+        parts.append(f"{counted(s.nodes_provisioning, 'node')} booting")
     if s.nodes_empty:
-        parts.append(f"{s.nodes_empty} node(s) stand empty")
+        parts.append(counted(s.nodes_empty, "empty node"))
     if s.nodes_down:
-        parts.append(f"{s.nodes_down} node(s) are down")
+        parts.append(f"{counted(s.nodes_down, 'node')} down")
     price = f"the price is ${s.price_usd_per_gpu_hour:.2f}"
     parts.append(f"{price}, {f['price_to_market_ratio']:.2f} of the market's")
     return "; ".join(parts) + "."
@@ -29,7 +30,7 @@ def _queue(seen: PoolObservation) -> str:
         return "Nobody waits"
     minutes = s.oldest_wait_seconds / 60
     if s.queued_jobs == 1:
-        return f"1 job waits for {s.queued_gpus} GPU(s), for {minutes:.0f} min"
+        return f"1 job waits for {counted(s.queued_gpus, 'GPU')}, for {minutes:.0f} min"
     return f"{s.queued_jobs} jobs wait for {s.queued_gpus} GPUs, the oldest for {minutes:.0f} min"
 
 
@@ -46,9 +47,9 @@ def short(candidate: Candidate) -> str:
     """The candidate in a few words, the pool being known."""
     match candidate.action:
         case "scale_up":
-            return f"{candidate.parameters['nodes']} more node(s)"
+            return counted(candidate.parameters["nodes"], "more node")
         case "scale_down":
-            return f"{candidate.parameters['nodes']} node(s) fewer"
+            return counted(candidate.parameters["nodes"], "fewer node")
         case "adjust_price":
             return f"a price of ${candidate.parameters['price_usd_per_gpu_hour']:.2f}"
     return "doing nothing"
@@ -68,17 +69,18 @@ def promise(candidate: Candidate, gain: Gain, horizon_seconds: int) -> str:
 
 
 def _delivered(gain: Gain) -> str:
-    if abs(gain.gpu_hours) < 0.5:
-        return "as many GPU-hours delivered"
-    word = "more" if gain.gpu_hours > 0 else "fewer"
-    return f"{abs(gain.gpu_hours):.0f} GPU-hours {word} delivered"
+    return f"{_difference(gain.gpu_hours, 'GPU-hour')} delivered"
 
 
 def _late(gain: Gain) -> str:
-    if abs(gain.late_jobs) < 0.5:
-        return "as many jobs start late"
-    word = "more" if gain.late_jobs > 0 else "fewer"
-    return f"{abs(gain.late_jobs):.0f} job(s) {word} start late"
+    return _difference(gain.late_jobs, "late start")
+
+
+def _difference(amount: float, noun: str) -> str:
+    count = round(abs(amount))
+    if not count:
+        return f"as many {noun}s"
+    return counted(count, f"{'more' if amount > 0 else 'fewer'} {noun}")
 
 
 def _usd(amount: float) -> str:

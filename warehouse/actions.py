@@ -10,9 +10,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from string import Formatter
 from typing import Any, get_args
 
 from warehouse.records import ActionType
+from warehouse.words import counted
 
 
 class InvalidParameters(ValueError):
@@ -38,7 +40,7 @@ class ActionSpec:
     action: str
     label: str
     sentence: str
-    """What it does; `{pool}` and the parameters are filled in."""
+    """What it does; `{pool}` and the parameters are filled in, `{nodes:empty node}` as a count."""
     parameters: tuple[Parameter, ...]
 
 
@@ -48,13 +50,13 @@ ACTION_SPECS: dict[str, ActionSpec] = {
         ActionSpec(
             "scale_up",
             "Scale up",
-            "Switch on {nodes} node(s) in {pool}, our own first, then leased",
+            "Switch on {nodes:node} in {pool}, our own first, then leased",
             (Parameter("nodes", "Nodes to add", "nodes", 1, 64, is_whole=True),),
         ),
         ActionSpec(
             "scale_down",
             "Scale down",
-            "Release {nodes} empty node(s) in {pool}, leased first",
+            "Release {nodes:empty node} in {pool}, leased first",
             (Parameter("nodes", "Nodes to release", "nodes", 1, 64, is_whole=True),),
         ),
         ActionSpec(
@@ -101,9 +103,16 @@ def _checked(action: str, parameter: Parameter, value: Any) -> int | float:
     return int(value) if parameter.is_whole else float(value)
 
 
+class _CountingFormatter(Formatter):
+    """Reads what stands after a colon as the noun that is counted."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return counted(value, format_spec) if format_spec else str(value)
+
+
 def sentence(action: str, pool: str, parameters: Mapping[str, Any]) -> str:
     """The action in words."""
-    return ACTION_SPECS[action].sentence.format(pool=pool, **parameters)
+    return _CountingFormatter().format(ACTION_SPECS[action].sentence, pool=pool, **parameters)
 
 
 def action_hash(action: str, target: str, parameters: Mapping[str, Any]) -> str:

@@ -46,7 +46,7 @@ class Limits:
     """A proposal's expected gain must be at least this."""
     harm_usd_per_hour: Annotated[float, Bounds(0, 1e6)] = 2.0
     """A decision that lost at least this is judged harmful, and undone where it can be."""
-    decision_expiry_seconds: Annotated[int, Bounds(60, 604_800)] = 1800
+    decision_expiry_seconds: Annotated[int, Bounds(60, 604_800)] = 3600
     """How long a decision waits for a person, and an approved one for being carried out."""
     horizon_seconds: Annotated[int, Bounds(900, 86_400)] = 14_400
     """Over how long gains are reckoned, and after how long they are measured."""

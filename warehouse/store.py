@@ -8,6 +8,7 @@ speaks to DuckDB.
     ├── NotWritable        the folder can't be written
     ├── InUse              another process has this warehouse open
     ├── Unreadable         what lies there can't be opened as a warehouse
+    ├── NewerWarehouse     a newer Pilothouse made it (in `migrations.py`)
     ├── InvalidRow         a row breaks its record's declaration; nothing of the batch is stored
     ├── TicketGone         what may happen once has happened
     └── Conflict           two transactions touched the same row; the other one won
@@ -109,7 +110,11 @@ class Store:
         self._connection = _attach(location)
         self._local = threading.local()
         self._write_lock = threading.RLock()
-        self._create_tables()
+        try:
+            self._create_tables()
+        except BaseException:
+            self._connection.close()
+            raise
 
     # -- verbs ---------------------------------------------------------------------
 
@@ -254,10 +259,12 @@ class Store:
         return cursor
 
     def _create_tables(self) -> None:
-        from warehouse.migrations import migrate
+        from warehouse import migrations  # which needs this module's errors
 
         with self.transaction():
-            migrate(self._cursor())
+            migrations.migrate(self._cursor())
+        with self.transaction():
+            migrations.take_blanks(self._cursor())
 
 
 def _attach(location: Location) -> duckdb.DuckDBPyConnection:

@@ -56,8 +56,10 @@ class Action(Protocol):
         """Why it makes no sense any more, in words; None where it does."""
         ...
 
-    def undo_recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
-        """Why taking it back makes no sense any more, in words; None where it does."""
+    def undo_recheck(
+        self, seen: PoolObservation, parameters: Mapping[str, Any], result: Mapping[str, Any]
+    ) -> str | None:
+        """Why it can't be taken back as things are, given what doing it answered; else None."""
         ...
 
     def added_cost_usd_per_hour(

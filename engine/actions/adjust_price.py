@@ -47,7 +47,9 @@ class AdjustPrice:
             return f"the price is ${now:.2f} per GPU-hour already"
         return None
 
-    def undo_recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
+    def undo_recheck(
+        self, seen: PoolObservation, parameters: Mapping[str, Any], result: Mapping[str, Any]
+    ) -> str | None:
         now, then = seen.features["price_usd_per_gpu_hour"], parameters["price_usd_per_gpu_hour"]
         if abs(now - then) > SMALLEST_STEP_RATIO * then:
             return f"the price is ${now:.2f} by now, no longer the ${then:.2f} it set"

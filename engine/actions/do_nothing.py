@@ -27,7 +27,9 @@ class DoNothing:
     def recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
         return None
 
-    def undo_recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
+    def undo_recheck(
+        self, seen: PoolObservation, parameters: Mapping[str, Any], result: Mapping[str, Any]
+    ) -> str | None:
         return "nothing was done"
 
     def added_cost_usd_per_hour(

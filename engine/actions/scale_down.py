@@ -10,6 +10,7 @@ from engine.hands import Actuator
 from engine.observe import PoolObservation
 from engine.policies.rule import Proposal
 from warehouse.records import ActionType
+from warehouse.words import counted
 
 STEPS_NODES = (1, 2, 4, 8)
 ENVELOPE_NODES = 3
@@ -37,12 +38,16 @@ class ScaleDown:
     def recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
         empty = int(seen.features["empty_nodes"])
         if empty < parameters["nodes"]:
-            return f"only {empty} node(s) are still empty, not {parameters['nodes']}"
+            return f"only {counted(empty, 'empty node')} left, not {parameters['nodes']}"
         if seen.state.queued_jobs:
-            return f"{seen.state.queued_jobs} job(s) wait: nothing is released meanwhile"
+            return (
+                f"{counted(seen.state.queued_jobs, 'job')} waiting: nothing is released meanwhile"
+            )
         return None
 
-    def undo_recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
+    def undo_recheck(
+        self, seen: PoolObservation, parameters: Mapping[str, Any], result: Mapping[str, Any]
+    ) -> str | None:
         startable = int(
             seen.features["startable_owned_nodes"] + seen.features["startable_leased_nodes"]
         )

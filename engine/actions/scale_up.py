@@ -10,6 +10,7 @@ from engine.hands import Actuator, CommandRefused
 from engine.observe import PoolObservation
 from engine.policies.rule import Proposal
 from warehouse.records import ActionType
+from warehouse.words import counted
 
 STEPS_NODES = (1, 2, 4, 8)
 ENVELOPE_NODES = 3
@@ -37,10 +38,17 @@ class ScaleUp:
     def recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
         startable = _startable(seen)
         if startable < parameters["nodes"]:
-            return f"only {startable} node(s) can still be switched on, not {parameters['nodes']}"
+            can = counted(startable, "node")
+            return f"only {can} can still be switched on, not {parameters['nodes']}"
         return None
 
-    def undo_recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
+    def undo_recheck(
+        self, seen: PoolObservation, parameters: Mapping[str, Any], result: Mapping[str, Any]
+    ) -> str | None:
+        ours = [node for node in seen.nodes if node.node_id in result.get("node_ids", ())]
+        here = [node for node in ours if node.state not in ("off", "down")]
+        if here and all(node.gpus_used for node in here):
+            return "its nodes are in use"
         return None  # which of its nodes are free to go, the fleet says node by node
 
     def added_cost_usd_per_hour(

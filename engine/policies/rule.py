@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 from engine.observe import PoolObservation
+from warehouse.words import counted
 
 NAME = "rule"
 
@@ -113,9 +114,9 @@ def _price(seen: PoolObservation, knobs: RuleSettings) -> float:
 
 def _sentence(seen: PoolObservation, nodes: int, price: float) -> str:
     if nodes > 0:
-        capacity = f"switch on {nodes} node(s)"
+        capacity = f"switch on {counted(nodes, 'node')}"
     elif nodes < 0:
-        capacity = f"release {-nodes} node(s)"
+        capacity = f"release {counted(-nodes, 'node')}"
     else:
         capacity = "keep the nodes as they are"
     now = seen.features["price_usd_per_gpu_hour"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -10,7 +11,8 @@ from engine.actions import actions
 from engine.hands import CommandRefused
 from engine.policies.rule import Proposal
 from tests.engine.actions_contract import ActionContract, make_seen
-from tests.engine.test_loop import RecordingHands
+from tests.engine.deciding import RecordingHands
+from tests.makers import make_node
 from warehouse.actions import ACTION_SPECS
 
 KEEP = Proposal(0, 2.5, 200.0, "keep")
@@ -31,6 +33,17 @@ class TestScaleUp(ActionContract):
         seen = make_seen(off=1)
         cost = self.action.added_cost_usd_per_hour(seen, {"nodes": 2})
         assert cost == pytest.approx(8 * 0.15 + 8 * 1.90)
+
+    def test_undoing_waits_for_a_person_only_where_every_node_is_in_use(self) -> None:
+        busy, empty = make_node(node_id="a"), make_node(node_id="b", gpus_used=0)
+        seen = replace(make_seen(), nodes=(busy, empty))
+
+        def why_not(*node_ids: str) -> str | None:
+            return self.action.undo_recheck(seen, self.parameters, {"node_ids": node_ids})
+
+        assert why_not("a") == "its nodes are in use"
+        assert why_not("a", "b") is None
+        assert why_not("unread") is None
 
     def test_undoing_says_so_where_every_node_is_busy(self) -> None:
         hands = RecordingHands(error=CommandRefused("the node holds jobs"))

@@ -44,6 +44,23 @@ def test_the_hash_stands_for_exactly_one_action() -> None:
     assert one not in {action_hash(a, t, {"nodes": n}) for a, t, n in others}
 
 
+@pytest.mark.parametrize(
+    ("action", "nodes", "words"),
+    [
+        ("scale_up", 1, "Switch on 1 node in a100, our own first, then leased"),
+        ("scale_up", 2, "Switch on 2 nodes in a100, our own first, then leased"),
+        ("scale_down", 1, "Release 1 empty node in a100, leased first"),
+        ("scale_down", 3, "Release 3 empty nodes in a100, leased first"),
+    ],
+)
+def test_one_node_is_a_node_and_two_are_nodes(action: str, nodes: int, words: str) -> None:
+    assert sentence(action, "a100", {"nodes": nodes}) == words
+
+
+def test_no_sentence_leaves_the_plural_to_the_reader() -> None:
+    assert not [spec.action for spec in ACTION_SPECS.values() if "(s)" in spec.sentence]
+
+
 def test_an_action_reads_as_a_sentence() -> None:
     words = sentence("adjust_price", "a100", {"price_usd_per_gpu_hour": 1.25})
     assert words == "Set the price of a100 to $1.25 per GPU-hour for new jobs"

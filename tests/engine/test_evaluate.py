@@ -1,0 +1,129 @@
+"""Evaluating: what came of a decision, in dollars and in words, and what follows from harm."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from engine.evaluate import NoJudge
+from engine.simulator.fleet import SimulatedFleet
+from engine.simulator.metrics import profit
+from tests.engine.deciding import MINUTE, FixedJudge, approve, follow_up, price, proposed, state
+from tests.engine.world import NAME, Played
+from warehouse import decisions
+
+
+def test_the_twin_measures_exactly_what_a_price_did(played: Played) -> None:
+    before = played.world.fleet.clone()
+    proposed(played)
+    approve(played)
+    follow_up(played)
+    played.forward(timedelta(hours=1))
+    follow_up(played)
+    read = decisions.decision(played.store, "decision-1", now=played.now)
+    assert (read.state, read.outcome_method) == ("measured", "twin")
+    before.advance_to(played.now)
+    gain = _profit_usd(played.world.fleet) - _profit_usd(before)
+    assert read.realised_gain_usd_per_hour == pytest.approx(gain, abs=1e-6)
+
+
+def _profit_usd(fleet: SimulatedFleet) -> float:
+    return sum(float(profit(metrics)) for metrics in fleet.metrics().values())
+
+
+def test_without_a_judge_nothing_is_claimed(played: Played) -> None:
+    proposed(played)
+    approve(played)
+    follow_up(played)
+    played.forward(timedelta(hours=1))
+    follow_up(played, judge=NoJudge())
+    read = decisions.decision(played.store, "decision-1", now=played.now)
+    assert (read.outcome_method, read.realised_gain_usd_per_hour) == ("unmeasured", None)
+
+
+def test_what_did_harm_is_undone_by_the_evaluation(played: Played) -> None:
+    proposed(played)
+    approve(played)
+    follow_up(played)
+    played.forward(timedelta(hours=1))
+    follow_up(played, judge=FixedJudge(-50.0))
+    assert state(played) == "undoing"
+    follow_up(played)
+    read = decisions.decision(played.store, "decision-1", now=played.now)
+    assert (read.state, read.undo_requested_by) == ("undone", "evaluation")
+    assert price(played) == 2.89
+
+
+def test_what_was_rejected_is_measured_but_never_done_or_undone(played: Played) -> None:
+    proposed(played)
+    decisions.reject(played.store, "decision-1", by="ada", via="api", reason="no", now=played.now)
+    played.forward(timedelta(hours=1))
+    follow_up(played)
+    read = decisions.decision(played.store, "decision-1", now=played.now)
+    assert read.state == "rejected"
+    assert read.outcome_method == "twin"
+    assert "It was not carried out; it would have " in str(read.outcome_detail)
+    assert decisions.scoreboard(played.store).measured_count == 0
+    assert played.store.query("SELECT count(*) FROM fleet_commands").item() == 0
+
+
+@pytest.mark.parametrize(
+    ("gain_usd_per_hour", "words"),
+    [(3.2, "It gained $3.20/h; "), (-14.28, "It lost $14.28/h; "), (-0.001, "It gained $0.00/h; ")],
+)
+def test_what_came_of_it_was_gained_or_lost(
+    played: Played, gain_usd_per_hour: float, words: str
+) -> None:
+    _measured(played, FixedJudge(gain_usd_per_hour), expected_gain_usd_per_hour=-1.5)
+    assert _detail(played).startswith(f"{words}it promised -$1.50/h over 1 h.")
+
+
+def test_harm_in_a_pool_that_is_not_read_is_undone_once_it_is(played: Played) -> None:
+    proposed(played)
+    approve(played)
+    follow_up(played)
+    played.world.clock.at += timedelta(hours=1)
+    follow_up(played, judge=FixedJudge(-50.0))
+    assert _detail(played).endswith(f"It is to be undone once {NAME} has been read again.")
+    follow_up(played)
+    assert state(played) == "undoing"
+    played.forward(MINUTE)
+    follow_up(played)
+    assert (state(played), price(played)) == ("undone", 2.89)
+
+
+def test_nodes_that_jobs_hold_are_left_to_a_person_who_may_still_ask(played: Played) -> None:
+    played.hands.perform("cheap", "set_price", {"pool": NAME, "price_usd_per_gpu_hour": 1.5})
+    _measured(
+        played,
+        FixedJudge(-50.0),
+        after=timedelta(hours=9),
+        action="scale_up",
+        target=f"pool/{NAME}",
+        parameters={"nodes": 2},
+        horizon_seconds=9 * 3600,
+    )
+    read = decisions.decision(played.store, "decision-1", now=played.now)
+    assert (read.state, read.did_harm, read.can_undo) == ("measured", True, True)
+    why_not = "It is not undone by itself: its nodes are in use. A person should look."
+    assert _detail(played).endswith(why_not)
+    decisions.ask_undo(played.store, "decision-1", by="ada", reason="try", now=played.now)
+    follow_up(played)
+    read = decisions.decision(played.store, "decision-1", now=played.now)
+    assert (read.state, read.undo_detail) == ("undo_failed", "its nodes are in use")
+
+
+def _measured(
+    played: Played, judge: FixedJudge, after: timedelta = timedelta(hours=1), **changes: Any
+) -> None:
+    proposed(played, **changes)
+    approve(played)
+    follow_up(played)
+    played.forward(after)
+    follow_up(played, judge=judge)
+
+
+def _detail(played: Played) -> str:
+    return str(decisions.decision(played.store, "decision-1", now=played.now).outcome_detail)
