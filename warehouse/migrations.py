@@ -21,6 +21,12 @@ STEPS: tuple[Step, ...] = ()
 """Add at the end, never change one that was released."""
 
 
+OFTEN_EMPTY = frozenset(
+    {"decisions", "verdicts", "executions", "undo_requests", "outcomes", "controls", "tickets"}
+)
+"""Tables that every page and every tick asks, and that may stay empty for long."""
+
+
 class NewerWarehouse(WarehouseError):
     """The warehouse was written by a newer Pilothouse."""
 
@@ -80,7 +86,8 @@ def _bring_up(cursor: duckdb.DuckDBPyConnection, table: Table, existing: set[str
                 f"ALTER TABLE {table.name} "
                 f"SET PARTITIONED BY (year({instant}), month({instant}), day({instant}))"
             )
-        _fill_blank(cursor, table)
+        if table.name in OFTEN_EMPTY:
+            _fill_blank(cursor, table)
         return
     for column in table.columns:
         if column.name not in existing:
@@ -94,9 +101,9 @@ def _fill_blank(cursor: duckdb.DuckDBPyConnection, table: Table) -> None:
     """Put a blank row in, which `take_blanks` takes out.
 
     DuckLake keeps no statistics of a table that nothing was ever written to, and looks for them at
-    every query: 20 ms instead of 4 for a table of 12 columns, and some tables that every page asks
-    stay empty for long (`benchmarks/warehouse.py`, `decisions.counts_by_state`). The two must be
-    two transactions: after an insert and a delete in one, `max()` answers with the deleted row.
+    every query: 20 ms instead of 4 for a table of 12 columns (`benchmarks/warehouse.py`,
+    `decisions.counts_by_state`). The two must be two transactions: after an insert and a delete in
+    one, `max()` answers with the deleted row.
     """
     blanks = ", ".join(_BLANKS.get(column.sql_type, "now()") for column in table.columns)
     cursor.execute(f"INSERT INTO {table.name} VALUES ({blanks})")

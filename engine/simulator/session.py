@@ -25,7 +25,7 @@ from engine.simulator.commands import LoggedCommand, from_dict
 from engine.simulator.errors import SimulatorError
 from engine.simulator.fleet import SimulatedFleet
 from engine.simulator.settings import FleetSettings, default_pools
-from engine.simulator.source import Frames, SimulatedSource
+from engine.simulator.source import Frames, SimulatedSource, joined
 from warehouse.clock import FleetClock
 from warehouse.records import FleetCommand, GpuSample, Simulation
 from warehouse.store import Store, WarehouseError
@@ -36,8 +36,9 @@ LIGHT_SECONDS = 60
 """Shortest time, on the fleet's clock, between two readings."""
 COLLECT_SECONDS = 3.0
 """Real seconds between two looks at the fleet."""
-START_GRID = timedelta(hours=1)
-"""History begins and ends on whole hours, so that its roll-ups are of whole hours."""
+MOST_READINGS = 48
+"""Readings of all GPUs in one collection at most: a fleet that runs too fast for its machine falls
+behind a little each time, and the console still answers and stops when it is told to."""
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +176,7 @@ class FleetSession:
             part, ahead = ahead, next(parts, None)
             # The last part takes the first full reading along: there is no instant between
             # history and live at which a restart could find one without the other.
-            yield part if ahead is not None else _merged(part, self._source.read())
+            yield part if ahead is not None else joined([part, self._source.read()])
 
     def _stored(self, frames: Frames) -> None:
         with self._store.transaction():
@@ -197,21 +198,23 @@ class FleetSession:
             if self._stored_until() != self._read_at:
                 log.warning("the last reading is not in the warehouse: reading it again")
                 self._resume()
-            yield from list(self._read_up_to(now))
+            yield from joined(list(self._readings(now))).items()
 
-    def _read_up_to(self, now: datetime) -> Iterator[tuple[type, pl.DataFrame]]:
+    def _readings(self, now: datetime) -> Iterator[Frames]:
         assert self._source
         assert self._read_at
         grid = timedelta(seconds=SAMPLE_SECONDS)
         point = _after(self._read_at, grid)
-        while point <= now:
+        # What is more than a collection can catch up with is left to the next.
+        latest = min(now, self._read_at + MOST_READINGS * grid)
+        while point <= latest:
             if point > self._read_at:  # else a command carried the fleet past it, and it was read
-                yield from self._reading(point).items()
+                yield self._reading(point)
             point += grid
-        if now - self._read_at >= timedelta(seconds=LIGHT_SECONDS):
+        if latest == now and now - self._read_at >= timedelta(seconds=LIGHT_SECONDS):
             light = self._reading(now)
             light.pop(GpuSample, None)
-            yield from light.items()
+            yield light
 
     def _reading(self, at: datetime) -> Frames:
         assert self._source
@@ -237,16 +240,6 @@ def _after(instant: datetime, grid: timedelta) -> datetime:
     """The first point of the grid, counted from the epoch, after an instant."""
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return epoch + ((instant - epoch) // grid + 1) * grid
-
-
-def _merged(first: Frames, second: Frames) -> Frames:
-    return {
-        record_class: pl.concat(
-            [part[record_class] for part in (first, second) if record_class in part],
-            how="diagonal_relaxed",
-        )
-        for record_class in {**first, **second}
-    }
 
 
 # -- which fleet -----------------------------------------------------------------------

@@ -100,7 +100,7 @@ class SimulatedSource:
             parts.append({GpuSample: gpu_samples(pool, at)})
             parts.append(self._nodes(pool))
             states.append(self._pool_state(pool, mark))
-        return _joined([*parts, {PoolState: frame_of(states)}, {PoolLedger: frame_of(ledgers)}])
+        return joined([*parts, {PoolState: frame_of(states)}, {PoolLedger: frame_of(ledgers)}])
 
     def history(self, until: datetime) -> Iterator[Frames]:
         """Plays the fleet to `until` and yields a day's rows at a time.
@@ -127,7 +127,7 @@ class SimulatedSource:
                     parts.append({Charge: self._meter(pool, mark, ledgers)})
             if now % _DAY_SECONDS == 0 or now + STEP_SECONDS > end:
                 parts += [self._events(pool) for pool in self.fleet.pools.values()]
-                yield _joined(
+                yield joined(
                     [*parts, {PoolState: frame_of(states)}, {PoolLedger: frame_of(ledgers)}]
                 )
                 parts, states, ledgers = [], [], []
@@ -157,7 +157,8 @@ class SimulatedSource:
         return frame
 
 
-def _joined(parts: list[Frames]) -> Frames:
+def joined(parts: list[Frames]) -> Frames:
+    """Several readings as one: the rows of each record class in one frame, in their order."""
     by_class: dict[type, list[pl.DataFrame]] = {}
     for part in parts:
         for record_class, frame in part.items():

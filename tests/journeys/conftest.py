@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, sync_playwright
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "a-long-enough-password"
 START_SECONDS = 90
+STOP_SECONDS = 30
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -90,9 +91,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., RunningConsole]]:
     for console in running:
         for client in console.clients:
             client.close()
-        if console.process.poll() is None:
-            console.process.send_signal(signal.SIGINT)
-        console.process.wait(timeout=60)
+        try:
+            if console.process.poll() is None:
+                console.process.send_signal(signal.SIGINT)
+            console.process.wait(timeout=STOP_SECONDS)
+        finally:
+            console.process.kill()
         assert console.process.stdout
         console.process.stdout.close()
 
