@@ -55,10 +55,10 @@ def assert_carried_out(client: httpx.Client, decision: dict[str, Any]) -> None:
     assert decision["execution_phase"] == "succeeded"
     started = set(decision["execution_result"]["node_ids"])
     assert len(started) == decision["parameters"]["nodes"]
-    assert decision["method"] == "twin"
+    assert decision["outcome_method"] == "twin"
     assert isinstance(decision["realised_gain_usd_per_hour"], float)
     steps = [step["what"] for step in decision["timeline"]]
-    assert steps.index("approve") < steps.index("intended") < steps.index("succeeded")
+    assert steps.index("approved") < steps.index("intended") < steps.index("succeeded")
     for node_id in started:
         node = client.get(f"/api/v1/fleet/nodes/{node_id}").raise_for_status().json()
         assert node["state"] in ("provisioning", "active", "off", "down", "cordoned")
@@ -81,7 +81,7 @@ def test_a_scale_up_is_approved_in_the_browser_carried_out_and_measured(
 
     done = measured(client, waiting["decision_id"])
     assert done["decided_by"] == "admin"
-    assert done["via"] == "browser"
+    assert done["decided_via"] == "browser"
     assert_carried_out(client, done)
     page.reload()
     detail = page.locator("#decisions-detail")
@@ -110,5 +110,5 @@ def test_a_scale_up_is_approved_by_the_api_carried_out_and_measured(
     assert said.raise_for_status().json()["verdict"] == "approve"
     assert client.post(f"{path}/reject", json={"reason": "late"}).status_code == 409
     done = measured(client, waiting["decision_id"])
-    assert done["via"] == "api"
+    assert done["decided_via"] == "api"
     assert_carried_out(client, done)

@@ -37,7 +37,7 @@ def test_the_one_time_link_lets_the_admin_in_once(start: Start, browser: Browser
     link = console.wait_for(r"Sign in, once, with (\S+)").group(1)
     page = browser.new_page()
     page.goto(link)
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.locator("input[name=password]").fill(PASSWORD)
     page.locator("input[name=repeated]").fill(PASSWORD)
     page.get_by_role("button").first.click()
     expect(page.get_by_text("Overview").first).to_be_visible()
@@ -46,29 +46,29 @@ def test_the_one_time_link_lets_the_admin_in_once(start: Start, browser: Browser
 
 def test_a_restart_after_a_kill_finds_everything(start: Start, tmp_path: Path) -> None:
     first = serving(start(*SMALL, PILOTHOUSE_ADMIN_PASSWORD=PASSWORD))
-    with first.client() as client:
-        client.put("/api/v1/admin/fleet-speed", json={"speed": 0}).raise_for_status()
-        client.put(
-            "/api/v1/admin/modes/scale_up", json={"mode": "shadow", "reason": "to be kept"}
-        ).raise_for_status()
+    client = first.client()
+    client.put("/api/v1/admin/fleet-speed", json={"speed": 0}).raise_for_status()
+    client.put(
+        "/api/v1/admin/modes/scale_up", json={"mode": "shadow", "reason": "to be kept"}
+    ).raise_for_status()
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
     second = serving(start(*SMALL))
-    with second.client() as client:
-        modes = client.get("/api/v1/admin/modes").raise_for_status().json()
-        assert modes["scale_up"] == "shadow"
-        pools = client.get("/api/v1/fleet/pools").raise_for_status().json()["items"]
-        assert len(pools) == 4
+    client = second.client()
+    modes = client.get("/api/v1/admin/modes").raise_for_status().json()
+    assert modes["scale_up"] == "shadow"
+    pools = client.get("/api/v1/fleet/pools").raise_for_status().json()["items"]
+    assert len(pools) == 4
 
 
 def test_a_console_on_a_trace_says_so(start: Start, tmp_path: Path) -> None:
     trace = tmp_path / "mine.parquet"
     write_trace(trace)
     console = serving(start(*SMALL, "--trace", str(trace), PILOTHOUSE_ADMIN_PASSWORD=PASSWORD))
-    with console.client() as client:
-        jobs = client.get("/api/v1/jobs").raise_for_status().json()
-        assert jobs["total"] > 0
-        assert {row["tenant"] for row in jobs["items"]} <= {"vc-a", "vc-b"}
+    client = console.client()
+    jobs = client.get("/api/v1/jobs").raise_for_status().json()
+    assert jobs["total"] > 0
+    assert {row["tenant"] for row in jobs["items"]} <= {"vc-a", "vc-b"}
 
 
 def write_trace(path: Path, **changes: pl.Series) -> None:
