@@ -45,6 +45,7 @@ _WORK = """
     ORDER BY coalesce(undo_requested_at, decided_at, proposed_at), decision_id
 """
 """Decisions that something is to be done about, the longest waiting first."""
+_POOLS = "SELECT DISTINCT pool FROM pools"
 _REASONED = "SELECT DISTINCT pool FROM observations WHERE observed_at >= $slot_starts_at"
 
 
@@ -81,6 +82,8 @@ class Engine:
 
     def _reason(self, now: datetime, look: Look) -> None:
         done = set(self.store.query(_REASONED, slot_starts_at=_slot(now))["pool"])
+        if done.issuperset(self.store.query(_POOLS)["pool"]):
+            return  # as at most ticks: nothing more is read
         due = [one for pool, one in look().items() if pool not in done]
         if not due:
             return

@@ -67,7 +67,7 @@ def _realised(found: DecisionState) -> html.Div:
     if found.realised_gain_usd_per_hour is None:
         return html.Div(f"Not measured: {found.outcome_detail}", className="sub")
     tone = "bad" if found.realised_gain_usd_per_hour < 0 else "good"
-    value = html.B(f"{signed_usd(found.realised_gain_usd_per_hour)}/h", className=tone)
+    value = html.B(f"{signed_usd(found.realised_gain_usd_per_hour)}/h", className=f"nowrap {tone}")
     harm = html.Span(" It is judged harmful.", className="bad") if found.did_harm else None
     note = html.Span([f"realised. {found.outcome_detail}", harm], className="sub")
     return html.Div([value, note], className="card-gain")

@@ -19,20 +19,20 @@ from warehouse import fleet, jobs
 
 def time_column(field: str, header: str) -> dict[str, Any]:
     return text_column(
-        field, header, 114, sortable=True, valueFormatter={"function": "asInstant(params.value)"}
+        field, header, 111, sortable=True, valueFormatter={"function": "asInstant(params.value)"}
     )
 
 
 COLUMNS = [
-    text_column("job_id", "Job", 112, sortable=True, cellClass="mono"),
-    text_column("state", "State", 104, sortable=True, cellRenderer="State"),
-    text_column("tenant", "Tenant", 100, sortable=True),
-    text_column("pool", "Pool", 128, sortable=True, flex=1, minWidth=120),
-    number_column("gpu_count", "GPUs", "asCount", 64, sortable=True),
-    number_column("wait_seconds", "Waited", "asDuration", 92, sortable=True),
-    number_column("run_seconds", "Ran", "asDuration", 92, sortable=True),
-    number_column("price_usd_per_gpu_hour", "USD/GPU-h", "asUsd", 98, sortable=True),
-    number_column("charged_usd", "Charged", "asUsd", 96),
+    text_column("job_id", "Job", 176, sortable=True, cellClass="mono", tooltipField="job_id"),
+    text_column("state", "State", 92, sortable=True, cellRenderer="State"),
+    text_column("tenant", "Tenant", 108, sortable=True, tooltipField="tenant"),
+    text_column("pool", "Pool", 106, sortable=True, flex=1, minWidth=106, tooltipField="pool"),
+    number_column("gpu_count", "GPUs", "asCount", 58, sortable=True),
+    number_column("wait_seconds", "Waited", "asDuration", 76, sortable=True),
+    number_column("run_seconds", "Ran", "asDuration", 76, sortable=True),
+    number_column("price_usd_per_gpu_hour", "USD/GPU-h", "asUsd", 92, sortable=True),
+    number_column("charged_usd", "Charged", "asUsd", 84),
     time_column("submitted_at", "Submitted"),
     time_column("started_at", "Started"),
     time_column("ended_at", "Ended"),

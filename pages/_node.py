@@ -16,7 +16,7 @@ from warehouse import fleet
 from warehouse.records import NodeReading
 
 SPANS = {"24h": timedelta(hours=24), "14d": timedelta(days=14)}
-GIGABYTE = 1e9
+GIBIBYTE = 2**30
 
 
 def node_now(node: NodeReading, now: datetime) -> html.Div:
@@ -59,14 +59,14 @@ def _job_links(gpus: pl.DataFrame) -> Any:
 def _gpu_table(gpus: pl.DataFrame) -> Any:
     if gpus.is_empty():
         return empty("No GPU is read", html.Div("The node is off, or nothing reads it."))
-    head = ("GPU", "Utilisation", "Memory, GB", "Power, W", "Temperature", "Job")
+    head = ("GPU", "Utilisation", "Memory, GiB", "Power, W", "Temperature", "Job")
     rows = [
         [
             str(row["slot"]),
             html.Div(
                 [percent(row["utilisation_ratio"]), bar(row["utilisation_ratio"])], className="util"
             ),
-            _of(row["memory_used_bytes"], row["memory_total_bytes"], GIGABYTE),
+            _of(row["memory_used_bytes"], row["memory_total_bytes"], GIBIBYTE),
             _of(row["power_watts"], row["power_limit_watts"], 1.0),
             MISSING
             if row["temperature_celsius"] is None
