@@ -49,7 +49,7 @@ from warehouse import controls, fleet
 from warehouse.clock import Clock, WallClock
 from warehouse.dictionary import data_markdown
 from warehouse.people import Passwords, WeakPassword, has_admin
-from warehouse.records import ClockJump, CollectorRun, GpuProcess, GpuSample
+from warehouse.records import ClockJump, CollectorRun
 from warehouse.settings import PREFIX, Settings, settings_markdown
 from warehouse.store import Location, Store, WarehouseError
 from warehouse.tokens import first_sign_in, make_admin
@@ -58,6 +58,7 @@ TICK_SECONDS = 1.0
 """How often the engine looks whether there is something to do."""
 ROLL_UP_SECONDS = 60.0
 TIDY_SECONDS = 900.0
+WATCH_SECONDS = 1.0
 SNAPSHOT_DAYS = 2.0
 """How long the data can be asked what it was."""
 RUN_DAYS = 14.0
@@ -86,11 +87,11 @@ class Console:
         self.session = self._fleet_session()
         self.clock: Clock = self.session.clock if self.session else self.wall
         self.runner = Runner(self.store, self.wall)
-        self.fleet_runner = Runner(self.store, self.clock)
         self.scheduler = new_scheduler()
         self.engine = self._engine()
         self._stopping = threading.Event()
         self._history = threading.Thread(target=self._produce_history, name="history")
+        self._watch = threading.Thread(target=self._watch_clock, name="watch", daemon=True)
         self.server = self._faces()
 
     def _fleet_session(self) -> FleetSession | None:
@@ -154,6 +155,7 @@ class Console:
             speed=session.clock.speed if session else 1.0,
             history_progress_ratio=session.progress_ratio if session else 1.0,
             is_ready=not self.reasons_not_ready(),
+            failure=session.failure if session else None,
         )
 
     def reasons_not_ready(self) -> list[str]:
@@ -171,29 +173,30 @@ class Console:
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         self._welcome()
         self._history.start()
+        self._watch.start()
         yield
         self._stop()
 
     def _produce_history(self) -> None:
-        if self.session and not self.session.catch_up(self._stopping):
-            return
+        is_live = self.session is not None and self.session.catch_up(self._stopping)
         if not self._stopping.is_set():
-            self._start_schedule()
+            self._start_schedule(is_live)
 
-    def _start_schedule(self) -> None:
+    def _start_schedule(self, is_live: bool) -> None:
+        """Everything but the fleet runs also where the fleet could not be had."""
         found = collectors_here(os.environ)
         for name, absent in found.absent.items():
             self.runner.record_absent(name, absent)
         schedule(self.scheduler, self.runner, found.present)
-        if self.session:
-            schedule(self.scheduler, self.fleet_runner, [self.session])
+        if self.session and is_live:
+            schedule(self.scheduler, self.runner, [self.session])
             self._every(TICK_SECONDS, self._follow_speed)
             self._every(TICK_SECONDS, self.judge.remember)
         self._every(TICK_SECONDS, self.engine.tick)
         self._every(ROLL_UP_SECONDS, self._roll_up)
         self._every(TIDY_SECONDS, self._tidy)
         self.scheduler.start()
-        if self.session:
+        if self.session and is_live:
             print(f"The fleet runs live, {self.session.clock.speed:g} times as fast.", flush=True)
 
     def _every(self, seconds: float, act: Any) -> None:
@@ -207,15 +210,20 @@ class Console:
             self.session.clock.set_speed(speed)
 
     def _roll_up(self) -> None:
-        fleet.roll_up(self.store, until=self.clock.now())
+        fleet.roll_up(self.store)
 
     def _tidy(self) -> None:
-        oldest = self.clock.now() - timedelta(days=self.settings.sample_days)
+        now = self.wall.now()
         self._roll_up()
-        for kept in (GpuSample, GpuProcess):
-            self.store.delete_before(kept, oldest)
-        self.store.delete_before(CollectorRun, self.clock.now() - timedelta(days=RUN_DAYS))
-        self.store.tidy(keep_snapshots_since=self.wall.now() - timedelta(days=SNAPSHOT_DAYS))
+        fleet.drop_samples(self.store, keep=timedelta(days=self.settings.sample_days))
+        self.store.delete_before(CollectorRun, now - timedelta(days=RUN_DAYS))
+        self.store.tidy(keep_snapshots_since=now - timedelta(days=SNAPSHOT_DAYS))
+
+    def _watch_clock(self) -> None:
+        """Look at the machine's clock each second: the scheduler, which goes by it, would else
+        sleep through a step back, and nobody would notice."""
+        while not self._stopping.wait(WATCH_SECONDS):
+            self.wall.now()
 
     def _note_step_back(self, seconds: float, at: Any) -> None:
         log.warning("the machine's clock stepped back %.1f s; the console's stands still", seconds)
@@ -225,7 +233,6 @@ class Console:
     def _stop(self) -> None:
         self._stopping.set()
         self._history.join()
-        self.fleet_runner.stop()
         stop_schedule(self.scheduler, self.runner)
         self.store.close()
 

@@ -50,13 +50,12 @@ def schedule(scheduler: BackgroundScheduler, runner: Runner, sources: Iterable[S
 
 
 def catch_up(scheduler: BackgroundScheduler) -> None:
-    """Run every source now; for when the machine's clock has stepped backward.
+    """Run every job now; for when the machine's clock has stepped backward.
 
     APScheduler goes by that clock, and would else run nothing until it is caught up with.
     """
     for job in scheduler.get_jobs():
-        if job.id.startswith(JOB_PREFIX):
-            job.modify(next_run_time=datetime.now(UTC))
+        job.modify(next_run_time=datetime.now(UTC))
 
 
 def stop(scheduler: BackgroundScheduler, runner: Runner) -> None:

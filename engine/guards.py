@@ -1,73 +1,22 @@
 """The guards: what holds whatever a policy says. Asked when proposing and right before acting.
 
 A guard is a function of a candidate and the circumstances that answers with the sentence why
-not, or None. They are asked in the order of `GUARDS`.
+not, or None. They are asked in the order of `GUARDS`; taking something back has its own list.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 from engine.actions import Candidate, actions
+from engine.circumstances import Circumstances
 from engine.observe import PoolObservation
-from warehouse import controls
-from warehouse.records import Mode
-from warehouse.store import Store
 
-HOUR = timedelta(hours=1)
 ROUNDING_RATIO = 1e-3
 """Prices are whole hundredths of a cent: a limit is not broken by less than this."""
-
-_DEEDS = """
-    SELECT d.decision_id, d.action, d.target, d.pool, e.parameters, e.result,
-        min(e.happened_at) AS acted_at
-    FROM executions e JOIN decisions d USING (decision_id)
-    WHERE e.kind = 'do' AND e.phase = 'intended' AND e.happened_at > $since
-    GROUP BY ALL
-"""
-_OPEN = """
-    SELECT target, decision_id FROM decision_states
-    WHERE state IN ('approved', 'carrying_out', 'undoing')
-        OR (state = 'waiting' AND expires_at > $now)
-"""
-
-
-@dataclass(frozen=True)
-class Deed:
-    """Something that was carried out, or begun, lately."""
-
-    decision_id: str
-    target: str
-    pool: str
-    added_cost_usd_per_hour: float
-    removed_gpus: int
-    acted_at: datetime
-
-
-@dataclass(frozen=True)
-class Circumstances:
-    """All that the guards look at besides the pool: read once, then pure."""
-
-    limits: controls.Limits
-    modes: dict[str, Mode]
-    kill_switch: controls.KillSwitch
-    breaker: controls.Breaker
-    deeds: tuple[Deed, ...]
-    """Of the last hour or the cool-down, whichever is longer."""
-    open_decisions: dict[str, str]
-    """The open decision of each target that has one."""
-    now: datetime
-
-    @property
-    def hour(self) -> list[Deed]:
-        """The deeds of the last hour."""
-        return [deed for deed in self.deeds if deed.acted_at > self.now - HOUR]
-
 
 @dataclass(frozen=True)
 class Case:
@@ -76,6 +25,8 @@ class Case:
     candidate: Candidate
     seen: PoolObservation
     decision_id: str | None = None
+    decided_via: str | None = None
+    """By which door it was approved; None while it is only proposed."""
 
     @property
     def price(self) -> float | None:
@@ -98,42 +49,26 @@ class Case:
 Guard = Callable[[Case, Circumstances], str | None]
 
 
-def circumstances(store: Store, now: datetime, but_for: str | None = None) -> Circumstances:
-    """What the guards look at, as it is now, but for the decision that is asked about."""
-    standing = controls.standing(store)
-    limits = standing.limits
-    since = now - max(HOUR, timedelta(seconds=limits.cooldown_seconds))
-    return Circumstances(
-        limits=limits,
-        modes=standing.modes,
-        kill_switch=standing.kill_switch,
-        breaker=standing.breaker,
-        deeds=tuple(
-            _deed(row)
-            for row in store.query(_DEEDS, since=since).to_dicts()
-            if row["decision_id"] != but_for
-        ),
-        open_decisions=dict(store.query(_OPEN, now=now).iter_rows()),
-        now=now,
-    )
-
-
-def _deed(row: dict[str, Any]) -> Deed:
-    """What it adds and removes was reckoned when it was begun, and kept with the intent."""
-    reckoned = json.loads(row["result"])
-    return Deed(
-        decision_id=row["decision_id"],
-        target=row["target"],
-        pool=row["pool"],
-        added_cost_usd_per_hour=float(reckoned.get("added_cost_usd_per_hour", 0.0)),
-        removed_gpus=int(reckoned.get("removed_gpus", 0)),
-        acted_at=row["acted_at"],
-    )
-
-
 def refusal(case: Case, around: Circumstances) -> tuple[str, str] | None:
     """The first guard that says no: its name and its sentence."""
-    for guard in GUARDS:
+    return _first_no(GUARDS, case, around)
+
+
+def undo_refusal(case: Case, around: Circumstances) -> tuple[str, str] | None:
+    """The first guard that says no to what taking something back would do."""
+    return _first_no(UNDO_GUARDS, case, around)
+
+
+def hold(case: Case, around: Circumstances) -> str | None:
+    """Why everything waits, in words; None where nothing does."""
+    found = _first_no(HOLDS, case, around)
+    return found[1] if found else None
+
+
+def _first_no(
+    guards: tuple[Guard, ...], case: Case, around: Circumstances
+) -> tuple[str, str] | None:
+    for guard in guards:
         sentence = guard(case, around)
         if sentence is not None:
             return guard.__name__, sentence
@@ -147,6 +82,19 @@ def mode_is_not_off(case: Case, around: Circumstances) -> str | None:
     action = case.candidate.action
     if around.modes[action] == "off":
         return f"{action} is switched off"
+    return None
+
+
+def mode_lets_it_be_carried_out(case: Case, around: Circumstances) -> str | None:
+    """Asked of what was approved: the mode may have been set back since."""
+    action, via = case.candidate.action, case.decided_via
+    if via is None:
+        return None
+    mode = around.modes[action]
+    if mode == "shadow":
+        return f"{action} is in shadow mode by now: it is put on record only"
+    if via == "rule" and mode != "autonomous":
+        return f"the rule approved it, and {action} is in {mode} mode by now: a person must decide"
     return None
 
 
@@ -273,6 +221,7 @@ def capacity_stays_above_minimum(case: Case, around: Circumstances) -> str | Non
 
 GUARDS: tuple[Guard, ...] = (
     mode_is_not_off,  # what nobody wants is not weighed further
+    mode_lets_it_be_carried_out,
     kill_switch_is_off,
     breaker_is_closed,
     time_is_not_frozen,
@@ -286,3 +235,16 @@ GUARDS: tuple[Guard, ...] = (
     price_is_below_ceiling,
     price_step_is_small,
 )
+
+HOLDS: tuple[Guard, ...] = (kill_switch_is_off, breaker_is_closed, time_is_not_frozen)
+"""While one of these says no, what was approved waits: it is not refused for good."""
+
+UNDO_GUARDS: tuple[Guard, ...] = (
+    cost_is_in_budget,
+    disruption_is_in_budget,
+    capacity_stays_above_minimum,
+    price_is_above_floor,
+    price_is_below_ceiling,
+)
+"""Asked of what taking something back would do. Steps, counts and the cool-down are not: they
+pace what is proposed, and going back must not wait for them."""

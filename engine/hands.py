@@ -2,6 +2,7 @@
 
 ActuatorError
 ├── CommandRefused    the fleet said no and nothing changed
+├── CommandLost       it did not come to pass: ask again with the same id
 └── CommandFailed     it went wrong; whether anything changed is not known
 """
 
@@ -17,6 +18,10 @@ class ActuatorError(Exception):
 
 class CommandRefused(ActuatorError):
     """The fleet said no and nothing changed."""
+
+
+class CommandLost(ActuatorError):
+    """It did not come to pass: ask again with the same id."""
 
 
 class CommandFailed(ActuatorError):
@@ -35,8 +40,10 @@ class Actuator(Protocol):
     ) -> dict[str, Any]:
         """Carry it out; an id that was carried out answers what it answered then.
 
+        The answer says since when it holds, where that is known: `applied_at`, ISO 8601 in UTC.
+
         Raises:
-            CommandRefused, CommandFailed: see the top of this module.
+            CommandRefused, CommandLost, CommandFailed: see the top of this module.
         """
         ...
 

@@ -38,14 +38,14 @@ _JOBS = """
     SELECT job_id, any_value(pool) AS pool, arg_max(gpu_count, rank) AS gpu_count,
         arg_max(event, rank) AS event, arg_max(node_ids, rank) AS node_ids,
         arg_max(price_usd_per_gpu_hour, rank) AS price,
-        max(happened_at) FILTER (event IN ('submitted', 'failed', 'preempted')) AS queued_at,
+        max(happened_at) FILTER (event IN ('submitted', 'preempted')) AS queued_at,
         min(happened_at) FILTER (event = 'started') AS started_at
     FROM (
         SELECT *, (happened_at, rowid) AS rank
         FROM job_events WHERE happened_at BETWEEN $since AND $now
     )
     GROUP BY job_id
-    HAVING arg_max(event, rank) NOT IN ('finished', 'left')
+    HAVING arg_max(event, rank) NOT IN ('finished', 'failed', 'left')
 """
 _ARRIVALS = """
     SELECT pool, event, count(*) AS jobs, sum(gpu_count)::DOUBLE AS gpus,
@@ -56,7 +56,7 @@ _ARRIVALS = """
     GROUP BY pool, event
 """
 
-QUEUED_AFTER = ("submitted", "failed", "preempted")
+QUEUED_AFTER = ("submitted", "preempted")
 """After these events a job waits; after the others that do not end it, it runs."""
 
 

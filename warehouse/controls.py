@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, cast, get_args
 
 import polars as pl
@@ -308,11 +308,23 @@ def _refuse_ungoverned(action: str) -> None:
         raise UnknownMode(f"{action} has no mode: use {', '.join(GOVERNED_ACTIONS)}")
 
 
+def _after_the_last(store: Store, name: str, now: datetime) -> datetime:
+    """The newest row of a name holds, so a row is never older than the one it replaces, whatever
+    the clock says."""
+    sql = "SELECT max(set_at) AS at FROM controls WHERE name = $name"
+    last: datetime | None = store.query(sql, name=name).item()
+    return now if last is None else max(now, last + timedelta(microseconds=1))
+
+
 def _set(
     store: Store, name: str, value: Any, by: str, reason: str | None, now: datetime, via: Door
 ) -> None:
     control = Control(
-        name=name, value={"value": value}, set_by=by, reason=reason or None, set_at=now
+        name=name,
+        value={"value": value},
+        set_by=by,
+        reason=reason or None,
+        set_at=_after_the_last(store, name, now),
     )
     event = AuditEvent(
         actor=by,

@@ -7,7 +7,14 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from warehouse.paging import Page, page_of
-from warehouse.records import GpuRollup, NodeReading, Pool, PoolState
+from warehouse.records import (
+    GpuProcess,
+    GpuRollup,
+    GpuSample,
+    NodeReading,
+    Pool,
+    PoolState,
+)
 from warehouse.store import Store
 
 READING_WINDOW = timedelta(minutes=15)
@@ -215,26 +222,56 @@ def gpu_samples(store: Store, node_id: str, *, since: datetime) -> pl.DataFrame:
     )
 
 
-def roll_up(store: Store, *, until: datetime) -> int:
-    """Roll raw samples up into every whole hour before `until` that is not rolled up yet.
+def roll_up(store: Store) -> int:
+    """Roll raw samples up into every whole hour that is over and not rolled up yet.
 
+    Each source has a clock of its own: an hour is over once that source was read after it.
     Returns the rows added. Safe to repeat.
     """
-    newest = store.query(
-        "SELECT max(starts_at) AS at FROM gpu_rollups WHERE period_seconds = $period",
+    return sum(
+        store.append_frame(GpuRollup, _rolled(store, source, since, until))
+        for source, since, until in _spans_to_roll_up(store).iter_rows()
+    )
+
+
+def _spans_to_roll_up(store: Store) -> pl.DataFrame:
+    return store.query(
+        """
+        WITH rolled AS (
+            SELECT source, max(starts_at) AS newest_at FROM gpu_rollups
+            WHERE period_seconds = $period GROUP BY source
+        ), read AS (
+            SELECT source, min(measured_at) AS oldest_at, max(measured_at) AS newest_at
+            FROM gpu_samples GROUP BY source
+        ), span AS (
+            SELECT read.source,
+                coalesce(rolled.newest_at + to_seconds($period),
+                    time_bucket(to_seconds($period), oldest_at)) AS since,
+                time_bucket(to_seconds($period), read.newest_at) AS until
+            FROM read LEFT JOIN rolled USING (source)
+        )
+        SELECT * FROM span WHERE since < until ORDER BY source
+        """,
         period=ROLLUP_SECONDS,
-    ).item()
-    oldest = store.query("SELECT min(measured_at) AS at FROM gpu_samples").item()
-    if oldest is None:
-        return 0
-    since = oldest if newest is None else newest + timedelta(seconds=ROLLUP_SECONDS)
-    whole_until = until.replace(minute=0, second=0, microsecond=0)
-    if since >= whole_until:
-        return 0
-    return store.append_frame(GpuRollup, _rolled(store, since, whole_until))
+    )
 
 
-def _rolled(store: Store, since: datetime, until: datetime) -> pl.DataFrame:
+def drop_samples(store: Store, *, keep: timedelta) -> int:
+    """Let raw samples and processes go that are older than `keep` before their source's newest.
+
+    Returns the rows gone; roll-ups stay.
+    """
+    newest = store.query(
+        "SELECT source, max(measured_at) AS newest_at FROM gpu_samples GROUP BY source"
+    )
+    return sum(
+        store.delete_before(kept, newest_at - keep, source)
+        for source, newest_at in newest.iter_rows()
+        for kept in (GpuSample, GpuProcess)
+    )
+
+
+def _rolled(store: Store, source: str, since: datetime, until: datetime) -> pl.DataFrame:
     return store.query(
         """
         SELECT gpu_id, any_value(node_id) AS node_id, any_value(pool) AS pool,
@@ -245,11 +282,13 @@ def _rolled(store: Store, since: datetime, until: datetime) -> pl.DataFrame:
             avg((job_id IS NOT NULL)::INT) AS held_ratio,
             avg(memory_used_bytes) AS memory_used_mean_bytes,
             avg(power_watts) AS power_mean_watts,
-            max(temperature_celsius) AS temperature_max_celsius
-        FROM gpu_samples WHERE measured_at >= $since AND measured_at < $until
-        GROUP BY gpu_id, time_bucket(to_seconds($period), measured_at)
+            max(temperature_celsius) AS temperature_max_celsius, source
+        FROM gpu_samples
+        WHERE source = $source AND measured_at >= $since AND measured_at < $until
+        GROUP BY gpu_id, source, time_bucket(to_seconds($period), measured_at)
         """,
         period=ROLLUP_SECONDS,
+        source=source,
         since=since,
         until=until,
     )

@@ -113,7 +113,9 @@ def _fill_blank(cursor: duckdb.DuckDBPyConnection, table: Table) -> None:
 def take_blanks(cursor: duckdb.DuckDBPyConnection) -> None:
     """Take the blank rows of new tables out; also after a kill between the two transactions."""
     names = cursor.execute("SELECT table_name FROM blank_tables").fetchall()
+    keys = {table.name: table.columns[0].name for table in TABLES.values()}
     for (name,) in names:
-        cursor.execute(f"DELETE FROM {name}")
+        # Only the blank one: on a shared catalogue another console may be at work already.
+        cursor.execute(f"DELETE FROM {name} WHERE \"{keys[name]}\" = ''")
     if names:
         cursor.execute("DELETE FROM blank_tables")

@@ -155,6 +155,8 @@ class GpuRollup:
     """Mean power."""
     temperature_max_celsius: float | None = None
     """Highest temperature."""
+    source: str | None = None
+    """The collector whose samples went in."""
 
 
 @record("gpu_processes", partition_by="measured_at")

@@ -1,4 +1,8 @@
-"""What decisions promised, what they kept, and what was missed by not acting."""
+"""What decisions promised, what they kept, and what was missed by not acting.
+
+What was overridden is left out of promised against kept: the promise was made for other parameters
+than those that were carried out. Harm counts whoever chose the parameters.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,8 @@ _SCOREBOARD = """
     FROM (
         SELECT *, horizon_seconds / 3600 AS hours, expected_gain_usd_per_hour * hours
             AS expected_usd, execution_phase = 'succeeded'
-                AND realised_gain_usd_per_hour IS NOT NULL AS is_measured
+                AND realised_gain_usd_per_hour IS NOT NULL
+                AND verdict = 'approve' AS is_measured
         FROM decision_states
     )
 """
@@ -33,7 +38,7 @@ class Scoreboard:
     """What decisions promised and kept, and what those not acted on promised."""
 
     measured_count: int
-    """Decisions whose gain was measured."""
+    """Decisions carried out as proposed whose gain was measured; none that was overridden."""
     expected_usd: float
     """What those promised over their horizons."""
     realised_usd: float
@@ -58,5 +63,5 @@ class Scoreboard:
 
 
 def scoreboard(store: Store) -> Scoreboard:
-    """Promised against kept, over all decisions."""
+    """Promised against kept, over all decisions that were carried out as proposed."""
     return Scoreboard(**store.query(_SCOREBOARD).row(0, named=True))

@@ -10,6 +10,7 @@ speaks to DuckDB.
     ├── Unreadable         what lies there can't be opened as a warehouse
     ├── NewerWarehouse     a newer Pilothouse made it (in `migrations.py`)
     ├── InvalidRow         a row breaks its record's declaration; nothing of the batch is stored
+    ├── NotStored          the warehouse could not take the rows; none of them are in it
     ├── TicketGone         what may happen once has happened
     └── Conflict           two transactions touched the same row; the other one won
 """
@@ -58,6 +59,10 @@ class Unreadable(WarehouseError):
 
 class InvalidRow(WarehouseError):
     """A row breaks its record's declaration; nothing of the batch is stored."""
+
+
+class NotStored(WarehouseError):
+    """The warehouse could not take the rows; none of them are in it."""
 
 
 class TicketGone(WarehouseError):
@@ -197,6 +202,11 @@ class Store:
                 _roll_back(cursor)
                 if isinstance(error, duckdb.TransactionException):
                     raise Conflict(str(error)) from error
+                if isinstance(error, duckdb.IOException):
+                    raise NotStored(
+                        f"the warehouse could not write ({str(error).splitlines()[0]}): "
+                        "see that its disk has room and can be written"
+                    ) from error
                 raise
             finally:
                 self._local.is_open = False
@@ -214,14 +224,18 @@ class Store:
         if taken.fetchall() == [(0,)]:
             raise TicketGone(f"the {ticket.purpose} of decision {ticket.decision_id} was given")
 
-    def delete_before(self, record_class: type, instant: datetime) -> int:
-        """Drop a partitioned table's rows older than an instant; for retention alone."""
+    def delete_before(self, record_class: type, instant: datetime, source: str = "") -> int:
+        """Drop a partitioned table's rows older than an instant; for retention alone.
+
+        With a `source`, only what that collector brought.
+        """
         table = TABLES[record_class]
         assert table.partition_by, f"{table.name} is kept for ever"
+        of_source = " AND source = $source" if source else ""
         with self.transaction():
             gone = self._cursor().execute(
-                f'DELETE FROM {table.name} WHERE "{table.partition_by}" < $instant',
-                {"instant": instant},
+                f'DELETE FROM {table.name} WHERE "{table.partition_by}" < $instant{of_source}',
+                {"instant": instant} | ({"source": source} if source else {}),
             )
             ((count,),) = gone.fetchall()
         return int(count)

@@ -62,6 +62,10 @@ class Action(Protocol):
         """Why it can't be taken back as things are, given what doing it answered; else None."""
         ...
 
+    def inverse(self, seen: PoolObservation, result: Mapping[str, Any]) -> Candidate | None:
+        """What taking it back would do as things are, for the guards; None where nothing."""
+        ...
+
     def added_cost_usd_per_hour(
         self, seen: PoolObservation, parameters: Mapping[str, Any]
     ) -> float:

@@ -55,6 +55,10 @@ class AdjustPrice:
             return f"the price is ${now:.2f} by now, no longer the ${then:.2f} it set"
         return None
 
+    def inverse(self, seen: PoolObservation, result: Mapping[str, Any]) -> Candidate | None:
+        before = {"price_usd_per_gpu_hour": result["previous_price_usd_per_gpu_hour"]}
+        return Candidate(self.name, self.target(seen.pool.pool), seen.pool.pool, before)
+
     def added_cost_usd_per_hour(
         self, seen: PoolObservation, parameters: Mapping[str, Any]
     ) -> float:

@@ -32,6 +32,9 @@ class DoNothing:
     ) -> str | None:
         return "nothing was done"
 
+    def inverse(self, seen: PoolObservation, result: Mapping[str, Any]) -> Candidate | None:
+        return None
+
     def added_cost_usd_per_hour(
         self, seen: PoolObservation, parameters: Mapping[str, Any]
     ) -> float:

@@ -48,10 +48,12 @@ class ScaleDown:
     def undo_recheck(
         self, seen: PoolObservation, parameters: Mapping[str, Any], result: Mapping[str, Any]
     ) -> str | None:
-        startable = int(
-            seen.features["startable_owned_nodes"] + seen.features["startable_leased_nodes"]
-        )
-        return None if startable else "every node of the pool is on already"
+        return None if _startable(seen) else "every node of the pool is on already"
+
+    def inverse(self, seen: PoolObservation, result: Mapping[str, Any]) -> Candidate | None:
+        nodes = min(len(result["node_ids"]), _startable(seen))
+        pool = seen.pool.pool
+        return Candidate("scale_up", self.target(pool), pool, {"nodes": nodes}) if nodes else None
 
     def added_cost_usd_per_hour(
         self, seen: PoolObservation, parameters: Mapping[str, Any]
@@ -76,6 +78,11 @@ class ScaleDown:
         """Switch as many nodes on again; they boot as any others do."""
         arguments = {"pool": pool, "nodes": len(result["node_ids"])}
         return hands.perform(command_id, "scale_up", arguments)
+
+
+def _startable(seen: PoolObservation) -> int:
+    f = seen.features
+    return int(f["startable_owned_nodes"] + f["startable_leased_nodes"])
 
 
 ACTION = ScaleDown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from engine.actions import Candidate
@@ -51,6 +52,13 @@ class ScaleUp:
             return "its nodes are in use"
         return None  # which of its nodes are free to go, the fleet says node by node
 
+    def inverse(self, seen: PoolObservation, result: Mapping[str, Any]) -> Candidate | None:
+        """Those of its nodes go that are on and empty; the ones still booting add nothing yet."""
+        ours = [node for node in seen.nodes if node.node_id in result.get("node_ids", ())]
+        going = [n for n in ours if n.state in ("active", "cordoned") and not n.gpus_used]
+        pool, nodes = seen.pool.pool, {"nodes": len(going)}
+        return Candidate("scale_down", self.target(pool), pool, nodes) if going else None
+
     def added_cost_usd_per_hour(
         self, seen: PoolObservation, parameters: Mapping[str, Any]
     ) -> float:
@@ -76,16 +84,20 @@ class ScaleUp:
         self, hands: Actuator, command_id: str, pool: str, result: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Let go of those nodes that are still booting or empty; jobs are never thrown off."""
-        undone, kept = [], {}
+        undone: list[str] = []
+        kept: dict[str, str] = {}
+        when: dict[str, Any] = {}
         for node_id in result["node_ids"]:
-            refusal = _let_go(hands, command_id, pool, node_id)
-            if refusal is None:
-                undone.append(node_id)
+            try:
+                answer = _let_go(hands, command_id, pool, node_id)
+            except CommandRefused as error:
+                kept[node_id] = str(error)
             else:
-                kept[node_id] = refusal
+                undone.append(node_id)
+                when = {name: answer[name] for name in ("applied_at",) if name in answer}
         if not undone:
             raise CommandRefused("; ".join(kept.values()) or "no node was switched on")
-        return {"node_ids": undone, "kept": kept}
+        return {"node_ids": undone, "kept": kept} | when
 
 
 def _startable(seen: PoolObservation) -> int:
@@ -93,17 +105,16 @@ def _startable(seen: PoolObservation) -> int:
     return int(f["startable_owned_nodes"] + f["startable_leased_nodes"])
 
 
-def _let_go(hands: Actuator, command_id: str, pool: str, node_id: str) -> str | None:
-    """Why the node stays, or None where it went."""
+def _let_go(hands: Actuator, command_id: str, pool: str, node_id: str) -> dict[str, Any]:
+    """Cancel it while it boots, else release it; what the hands answered.
+
+    Raises:
+        CommandRefused: it holds jobs, or is gone.
+    """
     arguments = {"pool": pool, "node_id": node_id}
-    refusal = None
-    for command in ("cancel_node", "release_node"):
-        try:
-            hands.perform(f"{command_id}:{command}:{node_id}", command, arguments)
-            return None
-        except CommandRefused as error:
-            refusal = str(error)
-    return refusal
+    with suppress(CommandRefused):
+        return hands.perform(f"{command_id}:cancel_node:{node_id}", "cancel_node", arguments)
+    return hands.perform(f"{command_id}:release_node:{node_id}", "release_node", arguments)
 
 
 ACTION = ScaleUp()

@@ -224,6 +224,7 @@ class HourOfGpus:
                 "pool": constant(self.pool.settings.name, len(at), pl.String),
                 "period_seconds": constant(3600, len(at), pl.Int64),
                 "starts_at": constant(starts_at, len(at), INSTANT),
+                "source": constant(SOURCE, len(at), pl.String),
             }
         )
         self.count, self.sums, self.highest = 0, 0, 0

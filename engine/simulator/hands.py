@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from engine.hands import CommandRefused
+from engine.hands import CommandLost, CommandRefused
 from engine.simulator.commands import (
     Cancel,
     Command,
@@ -47,6 +47,10 @@ class World(Protocol):
         """The fleet's clock."""
         ...
 
+    def rebuild(self) -> None:
+        """Make the fleet anew from the commands in the warehouse, and no others."""
+        ...
+
 
 class SimulatedHands:
     """Carries commands out on the simulated fleet, at its clock's present instant."""
@@ -54,6 +58,8 @@ class SimulatedHands:
     def __init__(self, store: Store, world: World) -> None:
         self._store = store
         self._world = world
+        self._is_ahead = False
+        """the fleet took a command that the warehouse does not know"""
 
     def perform(
         self, command_id: str, command: str, arguments: Mapping[str, Any]
@@ -62,8 +68,10 @@ class SimulatedHands:
 
         Raises:
             CommandRefused: the fleet said no and nothing changed.
+            CommandLost: it could not be put on record, so the fleet was set back.
         """
         with self._world.lock:
+            self._set_back()
             known = self.answer_to(command_id)
             if known is not None:
                 return known
@@ -80,7 +88,7 @@ class SimulatedHands:
         """What a command answered, where it was carried out."""
         sql = "SELECT * FROM fleet_commands WHERE command_id = $command_id"
         for row in self._store.rows(FleetCommand, sql, command_id=command_id):
-            return row.result
+            return row.result | {"applied_at": row.applied_at.isoformat()}
         return None
 
     def _logged(
@@ -94,8 +102,25 @@ class SimulatedHands:
             result=_answer(result),
             applied_at=fleet.instant(result.applied_seconds),
         )
-        self._store.append([row])
-        return row.result
+        self._recorded(row)
+        return row.result | {"applied_at": row.applied_at.isoformat()}
+
+    def _recorded(self, row: FleetCommand) -> None:
+        """A command that is not on record must not have happened."""
+        self._is_ahead = True
+        try:
+            self._store.append([row])
+        except Exception as error:  # whatever the store met, the fleet has acted already
+            self._set_back()
+            raise CommandLost(
+                f"{row.command} could not be put on record, so it was not done: {error}"
+            ) from error
+        self._is_ahead = False
+
+    def _set_back(self) -> None:
+        if self._is_ahead:
+            self._world.rebuild()
+            self._is_ahead = False
 
 
 def command_of(command: str, arguments: Mapping[str, Any]) -> Command:

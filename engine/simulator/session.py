@@ -19,15 +19,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from engine.simulator.commands import LoggedCommand, from_dict
 from engine.simulator.errors import SimulatorError
 from engine.simulator.fleet import SimulatedFleet
+from engine.simulator.metrics import METRIC_COUNT
+from engine.simulator.pool_frames import pool_state_row
 from engine.simulator.settings import FleetSettings, default_pools
 from engine.simulator.source import Frames, SimulatedSource, joined
 from warehouse.clock import FleetClock
-from warehouse.records import FleetCommand, GpuSample, Simulation
+from warehouse.records import FleetCommand, GpuSample, PoolState, Simulation
 from warehouse.store import Store, WarehouseError
 
 SAMPLE_SECONDS = 300
@@ -39,6 +42,20 @@ COLLECT_SECONDS = 3.0
 MOST_READINGS = 48
 """Readings of all GPUs in one collection at most: a fleet that runs too fast for its machine falls
 behind a little each time, and the console still answers and stops when it is told to."""
+
+PROOF = ("gpus_on", "gpus_used", "running_jobs", "queued_jobs", "queued_gpus")
+"""What must be alike, pool by pool, in the fleet that is played again and in the rows stored."""
+_ON_THE_CLOCK = (
+    ("pool_states", "measured_at"),
+    ("fleet_commands", "applied_at"),
+    ("controls", "set_at"),
+    ("decisions", "proposed_at"),
+    ("verdicts", "decided_at"),
+    ("executions", "happened_at"),
+    ("undo_requests", "requested_at"),
+    ("outcomes", "measured_at"),
+    ("audit_events", "happened_at"),
+)
 
 log = logging.getLogger(__name__)
 
@@ -126,13 +143,18 @@ class FleetSession:
                 if stopping.is_set():
                     return False
                 self._stored(frames)
-        except (SimulatorError, WarehouseError) as error:
+        except (SessionError, SimulatorError, WarehouseError) as error:
             self.failure = str(error)
             log.exception("the fleet's history could not be produced")
             return False
         self.progress_ratio = 1.0
         self.clock.set_speed(self._speed)
         return True
+
+    def rebuild(self) -> None:
+        """Make the fleet anew out of what is stored, where it did something that is not."""
+        with self.lock:
+            self._resume()
 
     def _resume(self) -> None:
         """The fleet as of the last instant whose rows are stored, and the commands since."""
@@ -143,8 +165,31 @@ class FleetSession:
         if self._read_at:
             self.fleet.obey(each for each in commands if self._is_read(each))
             self.fleet.advance_to(self._read_at)
+            self._refuse_strange()
             self._source.skip_to_now()
         self.fleet.obey(commands)
+
+    def _refuse_strange(self) -> None:
+        """Another version of the simulator, or a changed trace, would not be the fleet that the
+        stored rows are of."""
+        stored = {
+            row.pool: row
+            for row in self._store.rows(
+                PoolState,
+                "SELECT * FROM pool_states WHERE measured_at = $at AND source = $source",
+                at=self._read_at,
+                source=SimulatedSource.name,
+            )
+        }
+        for name, pool in self.fleet.pools.items():
+            played = pool_state_row(pool, np.zeros(METRIC_COUNT), self.fleet.now)
+            known = stored.get(name)
+            if known is None or any(getattr(known, key) != played[key] for key in PROOF):
+                raise OtherFleet(
+                    "the simulated fleet of this warehouse can't be played again: it was made by "
+                    "another version of Pilothouse, or its trace has changed; start this one in "
+                    "another folder with --home"
+                )
 
     def _is_read(self, command: LoggedCommand) -> bool:
         assert self._read_at
@@ -193,6 +238,10 @@ class FleetSession:
     # -- the present ---------------------------------------------------------------
 
     def collect(self, now: datetime) -> Iterator[tuple[type, pl.DataFrame]]:
+        """What has come to pass by the fleet's own clock; `now`, the asker's, is of no account."""
+        yield from self.played_to(self.clock.now())
+
+    def played_to(self, now: datetime) -> Iterator[tuple[type, pl.DataFrame]]:
         """Play the fleet to `now` and yield what has come: all GPUs on each point of the grid."""
         with self.lock:
             if self._stored_until() != self._read_at:
@@ -231,9 +280,13 @@ class FleetSession:
         return newest
 
     def _start_of_clock(self) -> datetime:
-        last_command = self._store.query("SELECT max(applied_at) AS at FROM fleet_commands").item()
-        known = (self._simulation.live_from_at, self._stored_until(), last_command)
-        return max(instant for instant in known if instant)
+        """Where the clock stood at least: no row of its time may lie in its future."""
+        last = self._store.query(
+            " UNION ALL ".join(
+                f"SELECT max({at}) AS at FROM {table}" for table, at in _ON_THE_CLOCK
+            )
+        )
+        return max([self._simulation.live_from_at, *last["at"].drop_nulls()])
 
 
 def _after(instant: datetime, grid: timedelta) -> datetime:

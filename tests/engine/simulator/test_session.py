@@ -11,6 +11,7 @@ import pytest
 from engine.simulator.commands import ScaleUp
 from engine.simulator.session import FleetAsked, FleetSession, OtherFleet
 from tests.makers import NOON
+from warehouse.controls import set_kill_switch
 from warehouse.fleet import gpu_map, pools
 from warehouse.money import charged_usd, earnings_total
 from warehouse.records import FleetCommand
@@ -40,7 +41,7 @@ def started(store: Store) -> FleetSession:
 
 def collected(session: FleetSession, store: Store, minutes: float) -> None:
     with store.transaction():
-        for record_class, frame in session.collect(NOON + timedelta(minutes=minutes)):
+        for record_class, frame in session.played_to(NOON + timedelta(minutes=minutes)):
             store.append_frame(record_class, frame)
 
 
@@ -99,7 +100,9 @@ def test_a_restart_finds_the_same_fleet_its_commands_included(store: Store) -> N
     commanded(first, store, "one")
     collected(first, store, 31)
     commanded(first, store, "two")
+    set_kill_switch(store, True, by="me", reason="why", now=NOON + timedelta(minutes=50))
     again = started(store)
+    assert again.clock.now() == NOON + timedelta(minutes=50), "no row lies in its future"
     assert again.fleet.checksums() == first.fleet.checksums()
     for session in (first, again):
         session.fleet.advance_to(NOON + timedelta(hours=5))
@@ -108,7 +111,7 @@ def test_a_restart_finds_the_same_fleet_its_commands_included(store: Store) -> N
 
 def test_a_reading_that_was_not_stored_is_read_again(store: Store, second: Store) -> None:
     lost, smooth = started(store), started(second)
-    list(lost.collect(NOON + timedelta(minutes=20)))  # its rows go nowhere
+    list(lost.played_to(NOON + timedelta(minutes=20)))  # its rows go nowhere
     for session, its_store in ((lost, store), (smooth, second)):
         collected(session, its_store, 40)
     assert totals(store) == totals(second)
@@ -128,6 +131,24 @@ def test_all_gpus_are_read_on_the_grid_and_changes_in_between(store: Store) -> N
     readings = store.query("SELECT DISTINCT measured_at AS at FROM gpu_samples ORDER BY 1")
     assert readings.height == before + 2
     assert readings["at"].to_list()[-2:] == [NOON + timedelta(minutes=m) for m in (5, 10)]
+
+
+def test_a_fleet_that_does_not_play_to_the_stored_rows_is_refused(store: Store) -> None:
+    collected(started(store), store, 10)
+    store._cursor().execute("UPDATE pool_states SET gpus_used = gpus_used + 1")
+    session = FleetSession.open(store, ASKED, wall_now=NOON)
+    assert not session.catch_up(threading.Event())
+    assert session.failure is not None
+    assert "another version of Pilothouse" in session.failure
+
+
+def test_a_fleet_that_did_what_is_not_stored_is_built_again(store: Store) -> None:
+    session = started(store)
+    before = session.fleet.checksums()
+    session.fleet.apply(ScaleUp(POOL, 2), "never stored")
+    assert session.fleet.checksums() != before
+    session.rebuild()
+    assert session.fleet.checksums() == before
 
 
 def test_another_fleet_than_the_warehouse_holds_is_refused(store: Store) -> None:
