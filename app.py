@@ -251,6 +251,8 @@ class Console:
             link = f"{self.address}/sign-in?token={self.first_token}"
             print(f"Sign in, once, with {link}", flush=True)
         print("Stop it with Ctrl-C; nothing is lost.", flush=True)
+        if self.session:
+            print("The fleet's past is being made up to now; the page shows how far.", flush=True)
 
 
 # -- the command line -----------------------------------------------------------------

@@ -22,6 +22,7 @@ from api import (
     people,
     sign_in,
 )
+from api.body_limit import BodyLimit
 from api.door import SignInRequired
 from api.office import Office
 from api.problems import add_problem_handlers, problem_response
@@ -47,7 +48,6 @@ ROUTERS: tuple[APIRouter, ...] = (
 )
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-BODY_BYTES_MAX = 1 << 20
 
 
 def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
@@ -90,6 +90,7 @@ def create_api(
     app.state.metrics = metrics.registry_of(store, clock)
     _add_routes(app)
     add_problem_handlers(app)
+    app.add_middleware(BodyLimit)
     app.add_middleware(SignInRequired, office=office)
     app.add_middleware(metrics.Measured, registry=app.state.metrics)
     return office
@@ -108,7 +109,7 @@ def openapi_document() -> dict[str, Any]:
 
 
 def _place(middleware: Middleware) -> int:
-    outermost: tuple[object, ...] = (metrics.Measured, SignInRequired)
+    outermost: tuple[object, ...] = (metrics.Measured, SignInRequired, BodyLimit)
     made_by: object = middleware.cls
     return outermost.index(made_by) if made_by in outermost else len(outermost)
 

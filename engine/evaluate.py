@@ -11,7 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from engine.actions import actions
+from engine.circumstances import circumstances
 from engine.observe import observed
+from engine.undoing import why_not
 from warehouse import controls
 from warehouse.decisions import DecisionState, ask_undo, decision
 from warehouse.records import Outcome
@@ -102,11 +104,9 @@ def _what_now(store: Store, asked: DecisionState, now: datetime) -> tuple[str, b
     seen = observed(store, now).get(asked.pool)
     if seen is None:  # undoing waits for a reading anyhow, and asks then what is asked below
         return f"It is to be undone once {asked.pool} has been read again.", True
-    why_not = actions()[asked.action].undo_recheck(
-        seen, asked.verdict_parameters or {}, asked.execution_result or {}
-    )
-    if why_not:
-        return f"It is not undone by itself: {why_not}. A person should look.", False
+    refused = why_not(asked, seen, circumstances(store, now, but_for=asked.decision_id))
+    if refused:
+        return f"It is not undone by itself: {refused[1]}. A person should look.", False
     return "It is to be undone.", True
 
 

@@ -18,6 +18,7 @@ from engine.observe import PoolObservation
 ROUNDING_RATIO = 1e-3
 """Prices are whole hundredths of a cent: a limit is not broken by less than this."""
 
+
 @dataclass(frozen=True)
 class Case:
     """A candidate, its pool, and the decision it already is, where it is one."""
@@ -57,6 +58,11 @@ def refusal(case: Case, around: Circumstances) -> tuple[str, str] | None:
 def undo_refusal(case: Case, around: Circumstances) -> tuple[str, str] | None:
     """The first guard that says no to what taking something back would do."""
     return _first_no(UNDO_GUARDS, case, around)
+
+
+def mode_refusal(case: Case, around: Circumstances) -> tuple[str, str] | None:
+    """Whether the action's mode says no: what nobody wants any more does not wait either."""
+    return _first_no(MODE_GUARDS, case, around)
 
 
 def hold(case: Case, around: Circumstances) -> str | None:
@@ -235,6 +241,8 @@ GUARDS: tuple[Guard, ...] = (
     price_is_below_ceiling,
     price_step_is_small,
 )
+
+MODE_GUARDS: tuple[Guard, ...] = (mode_is_not_off, mode_lets_it_be_carried_out)
 
 HOLDS: tuple[Guard, ...] = (kill_switch_is_off, breaker_is_closed, time_is_not_frozen)
 """While one of these says no, what was approved waits: it is not refused for good."""

@@ -16,11 +16,13 @@ from typing import Literal
 
 import polars as pl
 
-from engine import act, evaluate, guards, history, observe
+from engine import act, evaluate, history, observe
+from engine.circumstances import Circumstances, circumstances
 from engine.gains import Planner
 from engine.hands import Actuator
 from engine.policies.rule import RuleSettings
 from engine.reason import reasoned
+from engine.setbacks import Setbacks
 from warehouse import controls
 from warehouse.clock import Clock
 from warehouse.decisions import AlreadyDecided, TargetBusy, approve, lapse, propose
@@ -60,13 +62,15 @@ class Engine:
     planner: Planner = field(default_factory=Planner)
     rule_by_pool: Mapping[str, RuleSettings] | None = None
     """The rule's knobs for the pools that have their own."""
+    setbacks: Setbacks = field(default_factory=Setbacks)
+    """What failed lately and is not tried at every tick"""
 
     def tick(self) -> None:
         """Do all that is due now."""
         now = self.clock.now()
         look = cache(lambda: observe.observed(self.store, now))  # once a tick, if at all
         self._apart("expire", lambda: self._expire(now))
-        self._apart("reason", lambda: self._reason(now, look))
+        self._piece("reason", lambda: self._reason(now, look))
         self._apart("work", lambda: self._follow_up(now, look))
 
     # -- stages --------------------------------------------------------------------
@@ -88,16 +92,17 @@ class Engine:
         if not due:
             return
         past = history.past(self.store, now)
-        around = guards.circumstances(self.store, now)
+        around = circumstances(self.store, now)
         for one in due:
             name = one.pool.pool
-            self._apart(f"reason/{name}", partial(self._reason_about, one, past.get(name), around))
+            thinking = partial(self._reason_about, one, past.get(name), around)
+            self._piece(f"reason/{name}", thinking)
 
     def _reason_about(
         self,
         seen: observe.PoolObservation,
         past: history.PoolPast | None,
-        around: guards.Circumstances,
+        around: Circumstances,
     ) -> None:
         settings = (self.rule_by_pool or {}).get(seen.pool.pool)
         thought = reasoned(seen, past, around, self.planner, settings)
@@ -114,7 +119,7 @@ class Engine:
         self._act([*on_their_way, *approved], now, look)
         for one in work.filter(pl.col("is_due"))["decision_id"]:
             judging = partial(evaluate.evaluate, self.store, self.judge, one, now)
-            self._apart("evaluate", judging)
+            self._piece("evaluate", judging, one)
 
     def _approved_by_rule(self, waiting: pl.DataFrame, now: datetime) -> list[str]:
         """In autonomous mode the rule says yes, by the same door as a person."""
@@ -132,12 +137,24 @@ class Engine:
 
     def _act(self, decisions: list[str], now: datetime, look: Look) -> None:
         for one in decisions:
-            deed = partial(act.carry_on, self.store, self.hands, one, look(), now)
-            self._apart("act", deed)
+            self._piece("act", partial(self._carry_on, one, now, look), one)
+
+    def _carry_on(self, decision_id: str, now: datetime, look: Look) -> None:
+        act.carry_on(self.store, self.hands, decision_id, look(), now)
 
     # -- what fails ----------------------------------------------------------------
 
-    def _apart(self, stage: str, work: Callable[[], object]) -> None:
+    def _piece(self, stage: str, work: Callable[[], object], decision_id: str = "") -> None:
+        """Work on one pool or decision; where it failed lately it waits its turn."""
+        name = f"{stage}/{decision_id}"
+        if self.setbacks.must_wait(name):
+            return
+        if self._apart(stage, work):
+            self.setbacks.succeeded(name)
+        else:
+            self.setbacks.failed(name)
+
+    def _apart(self, stage: str, work: Callable[[], object]) -> bool:
         """Run one piece of work so that its failure is on record and stops nothing else."""
         started_at, began = self.clock.now(), time.monotonic()
         try:
@@ -146,6 +163,8 @@ class Engine:
             detail = f"{type(error).__name__}: {error}"
             duration = time.monotonic() - began
             self.store.append([_run(stage, "failed", detail, started_at, duration)])
+            return False
+        return True
 
 
 def _run(

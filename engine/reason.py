@@ -14,8 +14,9 @@ from uuid import NAMESPACE_URL, uuid5
 
 from engine import words
 from engine.actions import Candidate, actions
+from engine.circumstances import Circumstances
 from engine.gains import INTERVAL_RATIO, Gain, Planner
-from engine.guards import Case, Circumstances, refusal
+from engine.guards import Case, refusal
 from engine.history import NO_PAST, PoolPast
 from engine.observe import PoolObservation
 from engine.policies import rule

@@ -25,13 +25,13 @@ COLUMNS = [
 ]
 
 ASK_OFF = (
-    "Nothing is carried out until it is switched off, whatever is approved. "
-    "What is under way is finished."
+    "Nothing is carried out until it is switched off: what is approved waits, and lapses if that "
+    "takes too long. What is under way is finished."
 )
 
 ASK_ON = (
-    "The engine carries out what is approved again. Approvals given meanwhile that have not "
-    "expired are carried out at its next tick."
+    "The engine carries out what is approved again. Approvals that waited and are still fresh are "
+    "carried out at its next tick."
 )
 
 
@@ -53,6 +53,12 @@ def audit_panel(search: str | None) -> html.Section:
     grid = server_grid("admin-grid", COLUMNS)
     box = html.Div(grid, className="grid-box", style={"height": 420, "minHeight": 0})
     return panel("Who did what", box, right=tools, className="panel-flush")
+
+
+def for_admins(title: str, what: str) -> html.Section:
+    """What stands in place of what only an admin is shown."""
+    told = html.Div(f"{what} takes the role admin.", className="sub")
+    return panel(title, told)
 
 
 def kill_dialog() -> dmc.Modal:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import Input, Output, ctx, dcc, html, no_update
+from dash import Input, Output, State, ctx, dcc, html, no_update
 
 from pages._callbacks import NOTICES, answers, notice
 from pages._context import ConsoleStatus, context, may, needed
+from pages._holds import holds
 from pages._parts import icon
 from pages._words import count
 from warehouse import controls, decisions
@@ -30,7 +31,11 @@ def strip(status: ConsoleStatus) -> html.Div:
                 className="strip-words",
             ),
             html.Div(
-                [html.Span("Speed", className="strip-label"), _speed(status.speed)],
+                [
+                    html.Span("Speed", className="strip-label"),
+                    html.Div(_speed(_speed_set(status)), id="shell-speed-box"),
+                    dcc.Store(id="shell-speed-seen", data=_speed_set(status)),
+                ],
                 className="strip-speed",
             ),
             html.Div(html.Div(id="shell-history-bar"), className="strip-progress"),
@@ -43,10 +48,19 @@ def strip(status: ConsoleStatus) -> html.Div:
 
 def _clock_words(status: ConsoleStatus) -> list[Any]:
     at = status.fleet_now.strftime("%a %-d %b %H:%M UTC")
+    if status.failure is not None:
+        stopped = f"The simulated fleet stopped: {status.failure}"
+        return [html.Span(stopped, className="bad", role="alert", title=stopped)]
     if status.is_ready:
         return [html.Span("fleet time ", className="wide-only"), at]
     progress = f"history is loading, {status.history_progress_ratio * 100:.0f} %"
     return [progress, html.Span(f" · {at}", className="wide-only")]
+
+
+def _speed_set(status: ConsoleStatus) -> float:
+    """The speed that was set, which the fleet follows a moment later."""
+    wanted = controls.fleet_speed(context().store)
+    return status.speed if wanted is None else wanted
 
 
 def _speed(speed: float) -> Any:
@@ -81,6 +95,13 @@ def register() -> None:
         prevent_initial_call="initial_duplicate",
     )(brought_up_to_date)
     answers(
+        Output("shell-speed-box", "children"),
+        Output("shell-speed-seen", "data"),
+        Input("shell-tick", "n_intervals"),
+        State("shell-speed-seen", "data"),
+        prevent_initial_call=True,
+    )(follow_speed)
+    answers(
         Output(NOTICES, "sendNotifications", allow_duplicate=True),
         Input("shell-speed", "value"),
         prevent_initial_call=True,
@@ -98,25 +119,37 @@ def brought_up_to_date(n_intervals: int | None) -> tuple[Any, ...]:
 
 def alarms() -> list[Any]:
     """What holds the engine back, each a link to where it can be changed."""
-    store = context().store
-    raised = []
-    if controls.kill_switch(store).is_on:
-        raised.append(("Kill switch is on", "octagon-pause"))
-    if controls.breaker(store).is_open:
-        raised.append(("Breaker is open", "zap"))
+    raised = [(hold.alarm, hold.icon) for hold in holds(context().store, context().now())]
+    if context().status().failure is not None:
+        raised.insert(0, ("Simulated fleet stopped", "x"))
     return [
         dcc.Link([icon(name, 15), html.Span(text)], href="/admin", className="alarm")
         for text, name in raised
     ]
 
 
+def follow_speed(n_intervals: int | None, seen: float | None) -> tuple[Any, Any]:
+    """Show a speed that was set elsewhere.
+
+    It is told by a change of the control, not by what the select shows: what a person has picked
+    there may be on its way.
+    """
+    speed = _speed_set(context().status())
+    return (no_update, no_update) if speed == seen else (_speed(speed), speed)
+
+
 def change_speed(value: str | None) -> Any:
-    """Set the fleet's speed; it takes effect at the console's next look at its controls."""
+    """Set the fleet's speed; it takes effect at the console's next look at its controls.
+
+    The speed that holds already is not set again: the select was only drawn anew.
+    """
     if value is None or ctx.triggered_id is None:
         return no_update
+    store, now = context().store, context().now()
+    if float(value) == _speed_set(context().status()):
+        return no_update
     person = needed("operator")
-    now = context().now()
-    controls.set_fleet_speed(context().store, float(value), by=person.name, now=now, via="browser")
+    controls.set_fleet_speed(store, float(value), by=person.name, now=now, via=person.via)
     return [
         notice("Speed set", f"The fleet runs at {_speed_words(float(value))}", key=now.isoformat())
     ]

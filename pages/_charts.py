@@ -81,25 +81,6 @@ def area_chart(
     )
 
 
-def line_chart(
-    rows: list[dict[str, Any]],
-    series: dict[str, str],
-    *,
-    format_js: str = "asCount",
-    height_px: int = 220,
-    **options: Any,
-) -> dmc.LineChart:
-    """Lines over time."""
-    return dmc.LineChart(
-        data=rows,
-        dataKey="at",
-        h=height_px,
-        series=_series(series),
-        valueFormatter={"function": format_js},
-        **(_AXES | options),
-    )
-
-
 def sparkline(values: Sequence[float | None], color: str = "harbour.5") -> dmc.Sparkline:
     """A small line without axes."""
     known = [value if value is not None else 0.0 for value in values]

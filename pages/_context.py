@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from warehouse.clock import Clock
 from warehouse.people import Person, current_person
@@ -32,6 +33,8 @@ class ConsoleStatus:
     """How much of the history is produced, 0 to 1."""
     is_ready: bool
     """Whether the history is complete and the fleet runs live."""
+    failure: str | None = None
+    """Why the simulated fleet stopped; None while it runs."""
 
 
 @dataclass(frozen=True)
@@ -86,3 +89,8 @@ def needed(role: Role) -> Person:
             "Ask an admin for it."
         )
     return person
+
+
+def door_of(person: Person) -> Literal["browser", "api"]:
+    """By which door a verdict came: a token may ask the pages too, and is no browser."""
+    return "browser" if person.via == "browser" else "api"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +11,10 @@ from dash import html
 
 from pages._context import may
 from pages._parts import icon, state_badge
-from pages._words import age, exact_instant, words
+from pages._words import THIN, age, exact_instant, usd, words
 from warehouse.actions import ACTION_SPECS
 from warehouse.controls import MODES, Breaker, KillSwitch
-from warehouse.limits import LIMIT_COLUMNS, Limits
+from warehouse.limits import LIMIT_COLUMNS, FreezeWindow, Limits
 from warehouse.schema import Column
 
 MODE_WORDS = {
@@ -108,6 +108,41 @@ def limits_form(limits: Limits, is_admin: bool) -> html.Div:
         save, className="row", style={"marginTop": 12, "display": "flex" if is_admin else "none"}
     )
     return html.Div([html.Div(rows), foot])
+
+
+def limits_set_elsewhere(limits: Limits) -> html.Div:
+    """The limits that are no single number, to be read here and set through the API."""
+    shown = {
+        "price_floor_usd_per_gpu_hour": _prices(limits.price_floor_usd_per_gpu_hour),
+        "price_ceiling_usd_per_gpu_hour": _prices(limits.price_ceiling_usd_per_gpu_hour),
+        "freeze_windows": [_window_words(span) for span in limits.frozen_spans],
+    }
+    return html.Div([_read_only_row(LIMIT_COLUMNS[name], each) for name, each in shown.items()])
+
+
+def _read_only_row(column: Column, lines: Sequence[str]) -> html.Div:
+    path = f"PUT /api/v1/admin/limits/{column.name}"
+    how = ["Set through the API: ", html.Code(path, className="mono")]
+    told = html.Div(
+        [
+            html.Div(words(column.name.removesuffix("_usd_per_gpu_hour"))),
+            html.Div(column.description, className="sub"),
+            html.Div(how, className="sub"),
+        ]
+    )
+    value = [html.Div(line, className="nowrap") for line in lines]
+    return html.Div(
+        [told, html.Div(value or html.Span("None", className="dim"))], className="form-row"
+    )
+
+
+def _prices(by_pool: Mapping[str, float]) -> list[str]:
+    return [f"{pool}: {usd(price)}{THIN}/GPU-hour" for pool, price in sorted(by_pool.items())]
+
+
+def _window_words(span: FreezeWindow) -> str:
+    why = f", {span.reason}" if span.reason else ""
+    return f"{exact_instant(span.starts_at)[:16]} to {exact_instant(span.ends_at)[:16]} UTC{why}"
 
 
 def _limit_row(column: Column, value: Any, is_admin: bool) -> html.Div:

@@ -41,6 +41,6 @@ def asks_anew(page: str, grid_id: str, filters: tuple[str, ...], tick_id: str) -
         ClientsideFunction("grid", "refresh"),
         Output(f"{page}-page", "lang"),  # nothing is written: it keeps the callback to this page
         Input(tick_id, "n_intervals"),
-        State(grid_id, "id"),
+        State(grid_id, "id", allow_optional=True),  # some are shown to admins only
         prevent_initial_call=True,
     )

@@ -190,5 +190,10 @@ def _market_cell(ours: float | None, market: float | None) -> Any:
         return html.Span(usd(market), className="dim")
     ratio = ours / market - 1
     tone = "sub warn" if abs(ratio) > PRICE_IS_OFF_RATIO else "sub"
-    words = f"we ask {abs(ratio) * 100:.0f} % {'more' if ratio >= 0 else 'less'}"
-    return html.Div([usd(market), html.Div(words, className=f"{tone} nowrap")])
+    return html.Div([usd(market), html.Div(_asked(ratio), className=f"{tone} nowrap")])
+
+
+def _asked(ratio: float) -> str:
+    """How our price stands to the market's."""
+    points = round(abs(ratio) * 100)
+    return f"we ask {points} % {'more' if ratio > 0 else 'less'}" if points else "at market"

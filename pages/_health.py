@@ -7,6 +7,7 @@ from typing import Any
 
 from dash import html
 
+from pages._context import needed
 from pages._parts import empty, state_badge, table
 from pages._words import MISSING, age, count, exact_instant
 from warehouse import health, people
@@ -63,7 +64,12 @@ def _took(seconds: float, attempts: int) -> html.Span:
 
 
 def people_table(store: Store, now: datetime) -> Any:
-    """Everybody who may sign in, with their role."""
+    """Everybody who may sign in, with their role; for admins only.
+
+    Raises:
+        NotAllowed: whoever asks is none.
+    """
+    needed("admin")
     found = people.users(store)
     if not found:
         return empty("Nobody yet", html.Div("The console printed a first sign-in when it started."))

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pages._callbacks import notice
-from pages._context import context, needed
-from pages._words import exact_instant, words
-from warehouse import decisions
+from pages._context import context, door_of, needed
+from pages._holds import holds
+from pages._words import duration, exact_instant, words
+from warehouse import controls, decisions
 
 Notice = dict[str, Any]
 
@@ -21,13 +22,13 @@ def approve(decision_id: str, action_hash: str) -> Notice:
             context().store,
             decision_id,
             by=person.name,
-            via="browser",
+            via=door_of(person),
             now=context().now(),
             action_hash=action_hash,
         )
     except decisions.AlreadyDecided:
         return _told_who_was_faster(decision_id)
-    return notice("Approved", "The engine carries it out at its next tick.", key=decision_id)
+    return notice("Approved", _what_follows(), key=decision_id)
 
 
 def override(
@@ -41,16 +42,14 @@ def override(
             decision_id,
             parameters,
             by=person.name,
-            via="browser",
+            via=door_of(person),
             reason=reason,
             now=context().now(),
             action_hash=action_hash,
         )
     except decisions.AlreadyDecided:
         return _told_who_was_faster(decision_id)
-    return notice(
-        "Approved as edited", "The engine carries it out at its next tick.", key=decision_id
-    )
+    return notice("Approved as edited", _what_follows(), key=decision_id)
 
 
 def reject(decision_id: str, reason: str | None) -> Notice:
@@ -61,7 +60,7 @@ def reject(decision_id: str, reason: str | None) -> Notice:
             context().store,
             decision_id,
             by=person.name,
-            via="browser",
+            via=door_of(person),
             reason=reason,
             now=context().now(),
         )
@@ -81,9 +80,31 @@ def undo(decision_id: str, reason: str | None) -> Notice:
         by=person.name,
         reason=reason,
         now=context().now(),
-        via="browser",
+        via=door_of(person),
     )
-    return notice("Undo asked", "The engine takes it back at its next tick.", key=decision_id)
+    return notice("Undo asked", _what_follows_undo(), key=decision_id)
+
+
+def _what_follows() -> str:
+    """What comes of an approval: it is carried out, or waits for what holds every action back."""
+    store = context().store
+    why = _what_holds()
+    if why is None:
+        return "The engine carries it out at its next tick."
+    fresh = duration(controls.limits(store).decision_expiry_seconds)
+    return f"It waits: {why}. It is carried out afterwards, if that is within {fresh}."
+
+
+def _what_follows_undo() -> str:
+    why = _what_holds()
+    if why is None:
+        return "The engine takes it back at its next tick."
+    return f"It waits: {why}. It is taken back afterwards."
+
+
+def _what_holds() -> str | None:
+    found = [hold.reason for hold in holds(context().store, context().now())]
+    return " and ".join(found) or None
 
 
 def _told_who_was_faster(decision_id: str) -> Notice:

@@ -93,8 +93,3 @@ def words(name: str) -> str:
     """A name of the code as people write it: `scale_up` is `Scale up`, `gpus_on` is `GPUs on`."""
     said = " ".join(ABBREVIATIONS.get(part, part) for part in name.split("_"))
     return said[:1].upper() + said[1:]
-
-
-def short_id(identity: str) -> str:
-    """The first eight characters of an id, enough to tell it by."""
-    return identity[:8]

@@ -17,10 +17,18 @@ from dash import (
 )
 
 from pages._address import keep_in_address
-from pages._admin import ASK_OFF, ASK_ON, COLUMNS, audit_panel, kill_dialog, told_of_limits
+from pages._admin import (
+    ASK_OFF,
+    ASK_ON,
+    COLUMNS,
+    audit_panel,
+    for_admins,
+    kill_dialog,
+    told_of_limits,
+)
 from pages._callbacks import NOTICES, answers, notice
 from pages._context import context, may, needed
-from pages._controls import breaker_box, kill_box, limits_form, modes_form
+from pages._controls import breaker_box, kill_box, limits_form, limits_set_elsewhere, modes_form
 from pages._drawers import asks_anew
 from pages._grid import DOWNLOAD_ROWS_MAX
 from pages._health import collectors_table, people_table
@@ -34,7 +42,7 @@ SLOW_MILLISECONDS = 15_000
 def layout(search: str | None = None, **_: str) -> html.Div:
     """The page; what people may edit is built once, so that nothing is lost while they type."""
     store = context().store
-    is_admin = may("admin")
+    is_admin, limits = may("admin"), controls.limits(store)
     return page(
         dcc.Download(id="admin-file"),
         dcc.Store(id="admin-kill-aim"),
@@ -55,15 +63,20 @@ def layout(search: str | None = None, **_: str) -> html.Div:
         panel("Collectors", html.Div(skeleton_rows(3), id="admin-collectors")),
         html.Div(
             [
-                panel("Limits", limits_form(controls.limits(store), is_admin)),
-                panel("People", html.Div(people_table(store, context().now()), id="admin-people")),
+                panel("Limits", limits_form(limits, is_admin), limits_set_elsewhere(limits)),
+                _people_panel() if is_admin else for_admins("People", "Seeing who may sign in"),
             ],
             className="columns columns-main",
         ),
-        audit_panel(search),
+        audit_panel(search) if is_admin else for_admins("Who did what", "Reading the record"),
         kill_dialog(),
         name="admin",
     )
+
+
+def _people_panel() -> html.Section:
+    shown = people_table(context().store, context().now())
+    return panel("People", html.Div(shown, id="admin-people"))
 
 
 @answers(
@@ -130,7 +143,7 @@ def kill(n_clicks: int | None, is_on: bool, reason: str | None) -> tuple[Any, ..
             no_update,
         )
     store, now = context().store, context().now()
-    controls.set_kill_switch(store, is_on, by=person.name, reason=reason, now=now, via="browser")
+    controls.set_kill_switch(store, is_on, by=person.name, reason=reason, now=now, via=person.via)
     title = "Every action is stopped" if is_on else "Actions go on"
     told = notice(
         title, f"Said by {person.name}", "red" if is_on else "harbour", key=now.isoformat()
@@ -156,7 +169,7 @@ def set_modes(chosen: list[str]) -> tuple[Any, Any]:
         return [told], modes_form(before, is_admin=False)
     person, mode = needed("admin"), ctx.triggered[0]["value"]
     controls.set_mode(
-        store, asked["action"], mode, by=person.name, reason=None, now=now, via="browser"
+        store, asked["action"], mode, by=person.name, reason=None, now=now, via=person.via
     )
     said = f"{words(asked['action'])}: {mode}"
     shown = modes_form(controls.modes(store), is_admin=True)
@@ -174,7 +187,7 @@ def close_breaker(clicks: list[int | None]) -> tuple[Any, Any]:
     if not any(clicks):
         return no_update, no_update
     person, store, now = needed("admin"), context().store, context().now()
-    controls.close_breaker(store, by=person.name, reason=None, now=now, via="browser")
+    controls.close_breaker(store, by=person.name, reason=None, now=now, via=person.via)
     limit = controls.limits(store).breaker_failures
     shown = breaker_box(controls.breaker(store), limit, may("admin"), now)
     return [notice("Breaker closed", "Actions are carried out again.", key=now.isoformat())], shown
@@ -206,7 +219,7 @@ def save_limits(
             continue
         try:
             controls.set_limit(
-                store, name, value, by=person.name, reason=reason, now=now, via="browser"
+                store, name, value, by=person.name, reason=reason, now=now, via=person.via
             )
             changed.append(name)
         except controls.InvalidLimit as error:
@@ -223,6 +236,7 @@ def rows(request: dict[str, Any] | None, search: str | None) -> Any:
     """The block of the audit record that the table asks for."""
     if request is None:
         return no_update
+    needed("admin")
     offset = request["startRow"]
     found = audit.audit(
         context().store, search=search or None, offset=offset, limit=request["endRow"] - offset
@@ -246,6 +260,7 @@ def download(n_clicks: int | None, search: str | None) -> tuple[Any, Any]:
     """The audit record that fits the search, all pages of it, as CSV."""
     if not n_clicks:  # the button was only drawn
         return no_update, no_update
+    needed("admin")
     found = audit.audit(context().store, search=search or None, limit=DOWNLOAD_ROWS_MAX)
     name = f"audit-{context().now():%Y%m%d-%H%M}.csv"
     said = f"{count(found.rows.height)} of {count(found.total)} rows, the newest first"

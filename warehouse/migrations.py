@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import duckdb
 
+from warehouse.errors import WarehouseError
 from warehouse.schema import TABLES, Table
-from warehouse.store import WarehouseError
 from warehouse.views import VIEWS
 
 Step = Callable[[duckdb.DuckDBPyConnection], None]

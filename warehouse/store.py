@@ -2,17 +2,7 @@
 
 `append`, `query`, `rows`, `transaction`, `close` - nothing else. Every question is a free
 function in the module of its noun (`warehouse/jobs.py`, …). This is the one module that
-speaks to DuckDB.
-
-    WarehouseError
-    ├── NotWritable        the folder can't be written
-    ├── InUse              another process has this warehouse open
-    ├── Unreadable         what lies there can't be opened as a warehouse
-    ├── NewerWarehouse     a newer Pilothouse made it (in `migrations.py`)
-    ├── InvalidRow         a row breaks its record's declaration; nothing of the batch is stored
-    ├── NotStored          the warehouse could not take the rows; none of them are in it
-    ├── TicketGone         what may happen once has happened
-    └── Conflict           two transactions touched the same row; the other one won
+speaks to DuckDB. Its errors are in `warehouse/errors.py`.
 """
 
 from __future__ import annotations
@@ -31,6 +21,17 @@ import duckdb
 import polars as pl
 from duckdb_extensions import import_extension
 
+from warehouse import migrations
+from warehouse.errors import (
+    Conflict,
+    InUse,
+    InvalidRow,
+    NotStored,
+    NotWritable,
+    TicketGone,
+    Unreadable,
+    WarehouseError,
+)
 from warehouse.records import Ticket
 from warehouse.schema import INSTANT, TABLES, Column, Table
 
@@ -41,36 +42,18 @@ DATA_FOLDER = "parquet"
 ATTACHED_AS = "warehouse"
 
 
-class WarehouseError(Exception):
-    """Something is wrong with the warehouse; the sentence says what to do next."""
-
-
-class NotWritable(WarehouseError):
-    """The folder can't be written."""
-
-
-class InUse(WarehouseError):
-    """Another process has this warehouse open."""
-
-
-class Unreadable(WarehouseError):
-    """What lies there can't be opened as a warehouse."""
-
-
-class InvalidRow(WarehouseError):
-    """A row breaks its record's declaration; nothing of the batch is stored."""
-
-
-class NotStored(WarehouseError):
-    """The warehouse could not take the rows; none of them are in it."""
-
-
-class TicketGone(WarehouseError):
-    """What may happen once has happened."""
-
-
-class Conflict(WarehouseError):
-    """Two transactions touched the same row; the other one won."""
+__all__ = [
+    "Conflict",
+    "InUse",
+    "InvalidRow",
+    "Location",
+    "NotStored",
+    "NotWritable",
+    "Store",
+    "TicketGone",
+    "Unreadable",
+    "WarehouseError",
+]
 
 
 @dataclass(frozen=True)
@@ -273,8 +256,6 @@ class Store:
         return cursor
 
     def _create_tables(self) -> None:
-        from warehouse import migrations  # which needs this module's errors
-
         with self.transaction():
             migrations.migrate(self._cursor())
         with self.transaction():

@@ -118,9 +118,13 @@ class SimulatedHands:
         self._is_ahead = False
 
     def _set_back(self) -> None:
-        if self._is_ahead:
+        if not self._is_ahead:
+            return
+        try:
             self._world.rebuild()
-            self._is_ahead = False
+        except Exception as error:  # nothing is carried out until it can be
+            raise CommandLost(f"the fleet could not be set back to its record: {error}") from error
+        self._is_ahead = False
 
 
 def command_of(command: str, arguments: Mapping[str, Any]) -> Command:

@@ -286,7 +286,8 @@ class FleetSession:
                 f"SELECT max({at}) AS at FROM {table}" for table, at in _ON_THE_CLOCK
             )
         )
-        return max([self._simulation.live_from_at, *last["at"].drop_nulls()])
+        latest: datetime = max([self._simulation.live_from_at, *last["at"].drop_nulls()])
+        return latest
 
 
 def _after(instant: datetime, grid: timedelta) -> datetime:

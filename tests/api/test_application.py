@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
 from dash import Dash, html
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import PlainTextResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from api.application import openapi_document
+from api.body_limit import BODY_BYTES_MAX, BodyLimit
 from api.problems import STATUS_OF
-from tests.api.conftest import Console, MakeConsole
+from tests.api.conftest import ORIGIN, Console, MakeConsole
 from warehouse import people, tokens, verdicts
 
 
@@ -138,3 +142,50 @@ def test_the_documentation_page_asks_no_other_host(whole: Console) -> None:
     assert is_problem(browser.get("/api/docs/secret.key"), 422)
     document = browser.get("/api/openapi.json").json()
     assert set(document["paths"]) == set(openapi_document()["paths"])
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/api/v1/sign-in", "/sign-in/first"])
+def test_a_stranger_sends_no_more_than_the_limit(whole: Console, path: str) -> None:
+    """In chunks there is no Content-Length that would tell beforehand."""
+    stranger, chunk = whole.visitor(headers={"origin": ORIGIN}), b"x" * (BODY_BYTES_MAX // 4)
+    for content in (chunk * 5, (chunk for _ in range(5))):
+        answer = stranger.post(path, content=content)
+        assert is_problem(answer, 413)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_body_as_large_as_the_limit_is_read(whole: Console) -> None:
+    stranger = whole.visitor(headers={"origin": ORIGIN})
+    answer = stranger.post("/api/v1/sign-in", content=b"x" * BODY_BYTES_MAX)
+    assert is_problem(answer, 422)
+
+
+def test_what_dash_is_sent_is_limited_too(whole: Console) -> None:
+    viewer = whole.program("viewer")
+    answer = viewer.post("/_dash-update-component", content=b"x" * (BODY_BYTES_MAX + 1))
+    assert is_problem(answer, 413)
+
+
+async def reads_all(scope: Scope, receive: Receive, send: Send) -> None:
+    body = await Request(scope, receive).body()
+    await PlainTextResponse(body)(scope, receive, send)
+
+
+@pytest.mark.parametrize(("chunks", "status", "taken"), [(2, 200, 2), (3, 413, 3), (9, 413, 3)])
+def test_no_more_of_a_chunked_body_is_read_than_shows_that_it_is_too_large(
+    chunks: int, status: int, taken: int
+) -> None:
+    left = [{"type": "http.request", "body": b"1234", "more_body": i > 0} for i in range(chunks)]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return left.pop()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/x", "headers": []}
+    asyncio.run(BodyLimit(reads_all, bytes_max=8)(scope, receive, send))
+    assert sent[0]["status"] == status
+    assert chunks - len(left) == taken
+    assert status == 413 or sent[1]["body"] == b"12341234"

@@ -12,7 +12,7 @@ from engine.simulator.fleet import SimulatedFleet
 from engine.simulator.metrics import profit
 from tests.engine.deciding import MINUTE, FixedJudge, approve, follow_up, price, proposed, state
 from tests.engine.world import NAME, Played
-from warehouse import decisions
+from warehouse import controls, decisions
 
 
 def test_the_twin_measures_exactly_what_a_price_did(played: Played) -> None:
@@ -113,6 +113,21 @@ def test_nodes_that_jobs_hold_are_left_to_a_person_who_may_still_ask(played: Pla
     follow_up(played)
     read = decisions.decision(played.store, "decision-1", now=played.now)
     assert (read.state, read.undo_detail) == ("undo_failed", "its nodes are in use")
+
+
+def test_a_harmful_price_whose_old_one_is_out_of_bounds_by_now_is_left_to_a_person(
+    played: Played,
+) -> None:
+    proposed(played)
+    approve(played)
+    follow_up(played)
+    floor = {NAME: 3.0}
+    controls.set_limit(
+        played.store, "price_floor_usd_per_gpu_hour", floor, by="bob", reason=None, now=played.now
+    )
+    played.forward(timedelta(hours=1))
+    follow_up(played, judge=FixedJudge(-50.0))
+    assert (state(played), "below the floor" in _detail(played)) == ("measured", True)
 
 
 def _measured(

@@ -10,7 +10,8 @@ import pytest
 
 from engine import guards
 from engine.actions import Candidate
-from engine.guards import GUARDS, Case, Circumstances, Deed
+from engine.circumstances import Circumstances, Deed
+from engine.guards import GUARDS, Case
 from tests.engine.actions_contract import make_seen
 from tests.makers import NOON, POOL
 from warehouse import controls
@@ -46,9 +47,12 @@ def around(**changes: Any) -> Circumstances:
 
 FREEZE = {"starts_at": "2026-11-02T00:00+00:00", "ends_at": "2026-11-03T00:00+00:00"}
 UP, DOWN = case("scale_up", 2), case("scale_down", 2, nodes_empty=8)
+APPROVED, BY_RULE = replace(UP, decided_via="browser"), replace(UP, decided_via="rule")
 
 BROKEN = [
     ("mode_is_not_off", UP, around(modes={"scale_up": "off"})),
+    ("mode_lets_it_be_carried_out", APPROVED, around(modes={"scale_up": "shadow"})),
+    ("mode_lets_it_be_carried_out", BY_RULE, around(modes={"scale_up": "approve"})),
     ("kill_switch_is_off", UP, around(kill_switch=controls.KillSwitch(True, "ada", "storm"))),
     ("breaker_is_closed", UP, around(breaker=controls.Breaker(True, 3, NOON))),
     ("time_is_not_frozen", UP, around(freeze_windows=[FREEZE])),
@@ -112,6 +116,26 @@ def test_disruption_adds_up_over_the_hour() -> None:
 def test_its_own_open_decision_does_not_stand_in_its_way() -> None:
     mine = around(open_decisions={f"pool/{POOL}": "mine"})
     assert guards.refusal(UP, mine) is None
+
+
+def test_what_is_only_proposed_may_be_a_shadow() -> None:
+    assert guards.refusal(UP, around(modes={"scale_up": "shadow"})) is None
+
+
+def test_what_a_person_approved_goes_on_in_autonomous_mode_and_the_rule_too() -> None:
+    autonomous = around(modes={"scale_up": "autonomous"})
+    assert guards.refusal(APPROVED, autonomous) is None
+    assert guards.refusal(BY_RULE, autonomous) is None
+
+
+def test_going_back_keeps_to_the_limits_but_does_not_wait_for_the_cool_down() -> None:
+    lately = (deed(1),)
+    assert guards.undo_refusal(UP, around(deeds=lately, max_actions_per_hour=1)) is None
+    assert guards.undo_refusal(UP, around(added_cost_budget_usd_per_hour=2.0)) is not None
+    assert guards.undo_refusal(DOWN, around(minimum_capacity_ratio=0.95)) is not None
+    assert guards.undo_refusal(DOWN, around(max_disrupted_ratio=0.05)) is not None
+    assert guards.undo_refusal(case("adjust_price", 2.3), around(price_floor_ratio=0.97))
+    assert guards.undo_refusal(case("adjust_price", 2.6), around(price_ceiling_ratio=1.03))
 
 
 def test_a_freeze_ends_when_it_ends() -> None:

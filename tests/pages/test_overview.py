@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pages import _verdicts
+from pages import _figures, _verdicts
 from pages._charts import POINTS_MAX
 from tests.makers import NOON, make_decision, make_ledger, make_pool, make_pool_state
 from tests.pages.conftest import Console, pressed, words_in
@@ -114,3 +114,12 @@ def test_the_second_of_two_who_approve_is_told_who_was_faster(filled: Console) -
     told = _verdicts.approve(shown.decision_id, shown.action_hash)
     assert told["title"] == "Already decided"
     assert "by jon, 2026-11-02 12:00:00 UTC" in told["message"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "said"),
+    [(2.0, "at market"), (1.991, "at market"), (2.009, "at market"), (1.9, "5 % less"),
+     (2.2, "10 % more")],
+)  # fmt: skip
+def test_a_price_that_rounds_to_the_market_is_said_to_be_at_it(ours: float, said: str) -> None:
+    assert said in words_in(_figures._market_cell(ours, 2.0))

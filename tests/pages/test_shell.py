@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from tests.makers import NOON, make_decision
 from tests.pages.conftest import Console, ids_in, words_in
@@ -50,6 +53,51 @@ def test_an_operator_sets_the_speed_and_a_viewer_does_not(console: Console) -> N
     with console.asked_by("operator"):
         assert "Speed set" in asked()
     assert controls.fleet_speed(console.store) == 60.0
+
+
+@pytest.mark.parametrize(
+    ("ends_at", "said"),
+    [("2026-11-02T14:30:00+01:00", "13:30 UTC"), ("2026-11-04T08:00:00Z", "4 Nov 08:00 UTC")],
+)
+def test_a_freeze_that_holds_is_an_alarm_and_one_to_come_is_not(
+    console: Console, ends_at: str, said: str
+) -> None:
+    def alarms_at(starts_at: str) -> str:
+        window = {"starts_at": starts_at, "ends_at": ends_at}
+        controls.set_limit(
+            console.store, "freeze_windows", [window], by="mara", reason=None, now=NOON
+        )
+        sent = console.call("shell-alarms.children", {})["response"]
+        return words_in(sent["shell-alarms"]["children"])
+
+    assert f"Frozen until {said}" in alarms_at("2026-11-02T12:00:00Z")
+    assert "Frozen" not in alarms_at("2026-11-02T12:00:01Z")
+
+
+def test_a_fleet_that_stopped_is_an_alarm_and_not_said_to_be_loading(loading: Console) -> None:
+    loading.status = replace(loading.status, failure="the disk is full")
+    sent = loading.call("shell-alarms.children", {})["response"]
+    assert "Simulated fleet stopped" in words_in(sent["shell-alarms"]["children"])
+    told = "The simulated fleet stopped: the disk is full"
+    assert told in words_in(sent["shell-time"]["children"])
+    empty = json.dumps(loading.call("overview-tiles.children", {})["response"])
+    assert told in empty
+    assert "istory is loading" not in json.dumps(sent) + empty
+
+
+def test_a_speed_set_elsewhere_is_shown_and_not_set_again(console: Console) -> None:
+    controls.set_fleet_speed(console.store, 45.0, by="robot", now=NOON, via="api")
+    seen = {"shell-speed-seen.data": 30.0}
+    sent = console.call("shell-speed-box.children", seen, "shell-tick.n_intervals")["response"]
+    assert sent["shell-speed-box"]["children"]["props"]["value"] == "45"
+    assert "45×" in json.dumps(sent, ensure_ascii=False)
+    console.call(
+        "shell-notices.sendNotifications", {"shell-speed.value": "45"}, "shell-speed.value"
+    )
+    assert controls.control_history(console.store)["set_by"].to_list() == ["robot"]
+    again = {"shell-speed-seen.data": sent["shell-speed-seen"]["data"]}
+    sent = console.call("shell-speed-box.children", again, "shell-tick.n_intervals")
+    assert sent["response"] == {}
 
 
 def test_a_callback_that_fails_tells_the_person_and_leaves_the_page_as_it_is(

@@ -291,6 +291,16 @@ def test_the_scoreboard_adds_promised_kept_and_missed(store: Store) -> None:
     assert (board.missed_count, board.missed_usd) == (2, 248.0)
 
 
+def test_what_was_overridden_is_no_promise_kept_or_broken(store: Store) -> None:
+    asked.propose(store, make_decision())
+    asked.override(store, "decision-1", {"nodes": 1}, by="ada", via="api", reason="less", now=LATER)
+    store.append([made_execution(), made_execution(phase="succeeded")])
+    store.append([made_outcome(did_harm=True)])
+    board = asked.scoreboard(store)
+    assert (board.measured_count, board.covered_count) == (0, 0)
+    assert (board.expected_usd, board.realised_usd, board.harmful_count) == (0.0, 0.0, 1)
+
+
 def test_nothing_is_left_of_a_proposal_that_was_refused(store: Store) -> None:
     asked.propose(store, make_decision())
     with pytest.raises(asked.TargetBusy):

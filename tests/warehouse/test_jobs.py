@@ -87,6 +87,13 @@ def test_a_job_tells_its_wait_its_run_its_nodes_and_its_bill(filled: Store) -> N
     assert jobs.job(filled, "nobody", now=NOON).is_empty()
 
 
+def test_a_failed_job_has_ended(store: Store) -> None:
+    store.append(story("broken", (0, "submitted"), (5, "started"), (20, "failed")))
+    (row,) = jobs.job(store, "broken", now=NOON + timedelta(minutes=90)).to_dicts()
+    assert (row["state"], row["ended_at"]) == ("failed", NOON + timedelta(minutes=20))
+    assert row["run_seconds"] == 15 * 60
+
+
 def test_an_empty_warehouse_has_no_jobs(store: Store) -> None:
     page = jobs.jobs(store, now=NOON)
     assert (page.total, page.rows.height) == (0, 0)
