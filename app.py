@@ -127,7 +127,7 @@ class Console:
             readiness=self,
             wall=self.wall,
         )
-        self.dash = create_pages(server, Context(self.store, self.clock, self.status))
+        self.dash = create_pages(server, Context(self.store, self.clock, self.status, self.wall))
         bring_door_outside(server)
         return server
 

@@ -87,7 +87,7 @@ def create_api(
         throttle=throttle or Throttle(),
     )
     app.state.office = office
-    app.state.metrics = metrics.registry_of(store, clock)
+    app.state.metrics = metrics.registry_of(store, clock, office.wall)
     _add_routes(app)
     add_problem_handlers(app)
     app.add_middleware(BodyLimit)

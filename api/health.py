@@ -110,7 +110,7 @@ def health(here: Here) -> dict[str, Any]:
         "is_ready": not reasons,
         "reasons": reasons,
         "now_at": now,
-        "collectors": list(decoded(questions.collector_health(here.store, now=now))),
+        "collectors": list(decoded(questions.collector_health(here.store, now=here.wall.now()))),
         "freshness": fresh,
     }
 
@@ -118,7 +118,7 @@ def health(here: Here) -> dict[str, Any]:
 def _reasons(here: Here) -> list[str]:
     reasons = here.readiness.reasons_not_ready()
     try:
-        found = questions.readiness(here.store, now=here.clock.now())
+        found = questions.readiness(here.store, now=here.wall.now())
     except WarehouseError as error:
         return [*reasons, f"the warehouse doesn't answer: {error}"]
     return reasons if found.is_ready else [*reasons, found.detail]

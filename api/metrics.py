@@ -28,9 +28,10 @@ DURATION_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 1
 class WarehouseMetrics(Collector):
     """Asks the warehouse the questions that the pages ask too."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, wall: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._wall = wall
 
     def describe(self) -> Iterable[Metric]:
         """Nothing is asked when it is registered: the warehouse may be long in answering."""
@@ -46,15 +47,13 @@ class WarehouseMetrics(Collector):
     def _of_collectors(self) -> Iterator[Metric]:
         succeeded = _gauge(
             "collector_last_success_timestamp_seconds",
-            "When the collector last succeeded, on the console's clock.",
+            "When the collector last succeeded.",
             "collector",
         )
         stale = _gauge(
             "collector_stale", "1 where a collector's last success is too old.", "collector"
         )
-        for row in health.collector_health(self._store, now=self._clock.now()).iter_rows(
-            named=True
-        ):
+        for row in health.collector_health(self._store, now=self._wall.now()).iter_rows(named=True):
             if row["last_success_at"] is not None:
                 succeeded.add_metric([row["collector"]], row["last_success_at"].timestamp())
             if row["is_stale"] is not None:
@@ -153,10 +152,10 @@ class Measured:
             self._seconds.labels(*labels).observe(took_seconds)
 
 
-def registry_of(store: Store, clock: Clock) -> CollectorRegistry:
+def registry_of(store: Store, clock: Clock, wall: Clock) -> CollectorRegistry:
     """A registry of this console alone; two in one process don't meet."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(WarehouseMetrics(store, clock))
+    registry.register(WarehouseMetrics(store, clock, wall))
     return registry
 
 

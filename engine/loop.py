@@ -24,7 +24,7 @@ from engine.policies.rule import RuleSettings
 from engine.reason import reasoned
 from engine.setbacks import Setbacks
 from warehouse import controls
-from warehouse.clock import Clock
+from warehouse.clock import Clock, WallClock
 from warehouse.decisions import AlreadyDecided, TargetBusy, approve, lapse, propose
 from warehouse.records import CollectorRun
 from warehouse.store import Store
@@ -62,6 +62,8 @@ class Engine:
     planner: Planner = field(default_factory=Planner)
     rule_by_pool: Mapping[str, RuleSettings] | None = None
     """The rule's knobs for the pools that have their own."""
+    wall: Clock = field(default_factory=WallClock)
+    """The machine's clock, by which failures are put on record like collectors' runs."""
     setbacks: Setbacks = field(default_factory=Setbacks)
     """What failed lately and is not tried at every tick"""
 
@@ -156,7 +158,7 @@ class Engine:
 
     def _apart(self, stage: str, work: Callable[[], object]) -> bool:
         """Run one piece of work so that its failure is on record and stops nothing else."""
-        started_at, began = self.clock.now(), time.monotonic()
+        started_at, began = self.wall.now(), time.monotonic()
         try:
             work()
         except Exception as error:  # a pool's bad rows or a lost action must not stop the others

@@ -7,11 +7,11 @@ here and pages ask for it when they are asked, never when they are imported.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from warehouse.clock import Clock
+from warehouse.clock import Clock, WallClock
 from warehouse.people import Person, current_person
 from warehouse.records import Role
 from warehouse.store import Store
@@ -44,6 +44,8 @@ class Context:
     store: Store
     clock: Clock
     status: Callable[[], ConsoleStatus]
+    wall: Clock = field(default_factory=WallClock)
+    """The machine's clock, by which collectors run."""
 
     def now(self) -> datetime:
         """The console's instant, UTC."""

@@ -53,6 +53,9 @@ def create_pages(server: FastAPI, given: Context) -> Dash:
     _banner.register()
     _register_frame()
     dash_app.layout = frame
+    # Dash collects scripts and styles at the first request for `/`, and whoever comes back to
+    # another page after a restart would get that page without them.
+    dash_app._setup_server()
     return dash_app
 
 

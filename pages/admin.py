@@ -100,7 +100,7 @@ def bring_up_to_date(n_intervals: int | None, shown: str | None) -> tuple[Any, .
 @answers(Output("admin-collectors", "children"), Input("admin-slow", "n_intervals"))
 def show_collectors(n_intervals: int | None) -> Any:
     """How each collector fared lately."""
-    return collectors_table(context().store, context().now())
+    return collectors_table(context().store, context().wall.now())
 
 
 @answers(

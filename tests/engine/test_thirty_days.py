@@ -19,10 +19,7 @@ STEP = timedelta(hours=8)
 HISTORY = timedelta(days=2)
 
 
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.xdist_group("thirty_days"),  # one worker, so that the thirty days run once
-]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

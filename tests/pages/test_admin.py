@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -106,7 +106,9 @@ def test_an_open_breaker_is_closed_by_an_admin(console: Console) -> None:
 
 def test_a_collector_that_fails_is_shown_with_why(console: Console) -> None:
     run = {"collector": "vast", "row_count": 0, "attempt_count": 3, "duration_seconds": 0.9}
-    failed = CollectorRun(**run, outcome="failed", detail="503 from the market", started_at=NOON)
+    failed = CollectorRun(
+        **run, outcome="failed", detail="503 from the market", started_at=datetime.now(UTC)
+    )
     console.store.append([failed])
     shown = words_in(console.page("admin").show_collectors(None))
     assert "503 from the market" in shown

@@ -149,3 +149,13 @@ def test_every_icon_that_is_named_is_there() -> None:
         named |= set(re.findall(r'icon(?:_name)?=?\(?"([a-z0-9-]+)"', path.read_text()))
     assert {"clock", "check", "download"} <= named
     assert not [name for name in named if not (ASSETS / "icons" / f"{name}.svg").exists()]
+
+
+def test_any_page_may_be_the_first_one_asked_for(console: Console) -> None:
+    first = console.client.get("/admin").text
+    later = console.client.get("/").text
+    wanted = {
+        name for name in re.findall(r'assets/[^"?]+', later) if name.endswith((".js", ".css"))
+    }
+    assert len(wanted) > 3
+    assert wanted <= set(re.findall(r'assets/[^"?]+', first))
