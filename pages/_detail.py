@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -136,28 +135,19 @@ def _alternatives(alternatives: list[dict[str, Any]]) -> list[Any]:
 
 
 def _alternative(given: dict[str, Any]) -> html.Div:
-    """One refused alternative; keys beyond the usual ones are shown as they are."""
-    left = dict(given)
-    kind = str(left.pop("action", "another"))
-    parameters = left.pop("parameters", None) or {}
-    gain = left.pop("expected_gain_usd_per_hour", left.pop("gain_usd_per_hour", None))
-    why = next(
-        (left.pop(key) for key in ("why_not", "reason", "refused_because", "why") if key in left),
-        "",
-    )
+    """One refused alternative: what, what it should gain and how surely, and why not."""
+    kind, parameters = str(given.get("action", "another")), given.get("parameters") or {}
     pairs = [_parameter(kind, name, value) for name, value in parameters.items()]
     inner = ", ".join(f"{label.lower()} {value}" for label, value in pairs)
     head = [html.B(f"{words(kind)}: {inner}" if inner else words(kind))]
-    if isinstance(gain, (int, float)):
-        head.append(html.Span(f"{signed_usd(gain)}/h", className="sub"))
-    rest = json.dumps(left, default=str) if left else None
+    ends = ("", "low_", "high_")
+    gain, low, high = (given.get(f"expected_gain_{end}usd_per_hour") for end in ends)
+    if gain is not None and parameters:
+        span = "" if low is None else f", {signed_usd(low)} to {signed_usd(high)}"
+        head.append(html.Span(f"{signed_usd(gain)}/h{span}", className="sub"))
+    why = given.get("why_not", "")
     return html.Div(
-        [
-            html.Div(head, className="row"),
-            html.Div(why, className="sub"),
-            html.Div(rest, className="sub mono") if rest else None,
-        ],
-        className="alternative",
+        [html.Div(head, className="row"), html.Div(why, className="sub")], className="alternative"
     )
 
 

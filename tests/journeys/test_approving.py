@@ -84,8 +84,8 @@ def test_a_scale_up_is_approved_in_the_browser_carried_out_and_measured(
     assert done["decided_via"] == "browser"
     assert_carried_out(client, done)
     page.goto(f"{console.address}/decisions?id={waiting['decision_id']}")
-    detail = page.locator("#decisions-detail")
-    expect(detail.get_by_text(re.compile("realised", re.I)).first).to_be_visible()
+    expect(page.get_by_text(re.compile(r"realised\. It (gained|lost)")).first).to_be_visible()
+    expect(page.get_by_text("expected over 4").first).to_be_visible()
     assert not errors
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pages import _verdicts
+from pages import _detail, _verdicts
 from pages._callbacks import NOTICES
 from tests.makers import NOON, make_decision
 from tests.pages.conftest import Console, ids_in, pressed, words_in
@@ -235,3 +235,19 @@ def test_a_verdict_by_a_token_is_not_said_to_come_from_a_browser(filled: Console
     finally:
         current_person.reset(token)
     assert decisions.decision(filled.store, SHOWN.decision_id, now=NOON).decided_via == "api"
+
+
+def test_an_alternative_is_told_in_words_and_never_as_json() -> None:
+    refused = {
+        "action": "scale_up",
+        "parameters": {"nodes": 1},
+        "expected_gain_usd_per_hour": 6.45,
+        "expected_gain_low_usd_per_hour": -10.34,
+        "expected_gain_high_usd_per_hour": 22.85,
+        "guard": None,
+        "why_not": "earns $1.93/h less than the choice",
+    }
+    shown = words_in(_detail._alternatives([refused]))
+    assert "+$6.45/h, −$10.34 to +$22.85" in shown
+    assert "earns $1.93/h less than the choice" in shown
+    assert "{" not in shown
