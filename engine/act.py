@@ -54,6 +54,9 @@ def carry_on(store: Store, hands: Actuator, decision_id: str, seen: Seen, now: d
         CommandLost, WarehouseError: it is still under way; carry on with it later.
     """
     asked = decision(store, decision_id, now=now)
+    # Somebody may have spoken since the tick began: what they asked for comes after they spoke.
+    spoken = (asked.decided_at, asked.undo_requested_at)
+    now = max([now, *(at for at in spoken if at is not None)])
     if asked.state == "undoing":
         take_back(store, hands, asked, seen, now)
     elif asked.state == "carrying_out":

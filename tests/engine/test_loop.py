@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from engine.act import carry_on
 from engine.hands import CommandFailed, CommandRefused
+from engine.observe import observed
 from tests.engine.deciding import (
     MINUTE,
     RecordingHands,
@@ -203,3 +205,14 @@ def test_a_shadow_decision_is_never_carried_out(played: Played) -> None:
     states = played.store.query("SELECT DISTINCT state FROM decision_states")["state"].to_list()
     assert set(states) <= {"shadow", "noted"}
     assert played.store.rows(Execution, "SELECT * FROM executions") == []
+
+
+def test_what_is_approved_while_a_tick_runs_is_done_after_it_was_approved(played: Played) -> None:
+    proposed(played)
+    began = played.now
+    played.world.clock.at += timedelta(seconds=5)
+    approve(played)
+    seen = {one.pool.pool: one for one in observed(played.store, began).values()}
+    carry_on(played.store, played.hands, "decision-1", seen, began)  # by the tick's older instant
+    steps = decisions.timeline(played.store, "decision-1")["what"].to_list()
+    assert steps.index("approved") < steps.index("intended") < steps.index("succeeded")
