@@ -23,7 +23,7 @@ docs: $(VENV)/.run  ## Print the generated pages of docs/ again
 	@$(BIN)/python app.py settings > docs/settings.md
 
 bench: $(VENV)/.test  ## Run the benchmarks; docs/benchmarks.md keeps the results
-	@for each in benchmarks/[a-z]*.py; do echo "== $$each"; $(BIN)/python $$each; done
+	@for each in benchmarks/[a-z]*.py; do name=$$(basename $$each .py); echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
 clean:  ## Remove the virtual environment and all caches
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
