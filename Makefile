@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help run test lint docs bench clean
+.PHONY: help run test lint docs bench learn clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -14,6 +14,9 @@ run: $(VENV)/.run  ## Start the console on loopback; settings by PILOTHOUSE_*, f
 
 test: $(VENV)/.test  ## Check style, types and walls, and run every test, the browser's included
 	@bash .ci/test $(BIN)
+
+learn: $(VENV)/.run  ## Install what training needs (PyTorch); `python app.py train` is then there
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt ".[learn]"
 
 lint: $(VENV)/.test  ## Check style, types and walls only
 	@bash .ci/test $(BIN) --lint-only
@@ -40,5 +43,5 @@ $(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.run
 	@echo "Installing what the tests need ..."
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt ".[dev]"
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt ".[dev,learn]"
 	@touch $@

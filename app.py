@@ -3,6 +3,7 @@
     python app.py                     the console
     python app.py --trace jobs.parquet   … with a fleet that works through this trace
     python app.py openapi | data | settings | nvml
+    python app.py train | evaluate | tune | safety …   the policies; each has its --help
 
 Imports every room and is imported by none.
 """
@@ -13,12 +14,12 @@ import argparse
 import json
 import logging
 import os
-import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from api.application import bare_app, bring_door_outside, create_api, openapi_document
+from api.listening import CannotListen, listening
 from api.sessions import UnusableKey
 from api.settings import ApiSettings
 from collectors import nvml
@@ -35,7 +37,7 @@ from collectors.discovery import collector_classes, collectors_here
 from collectors.runner import Runner
 from collectors.schedule import catch_up, new_scheduler, schedule
 from collectors.schedule import stop as stop_schedule
-from engine.evaluate import NoJudge
+from engine.background import background
 from engine.gains import Planner
 from engine.hands import NoHands
 from engine.loop import Engine
@@ -43,6 +45,7 @@ from engine.simulator.errors import TraceError
 from engine.simulator.hands import SimulatedHands
 from engine.simulator.judge import TwinJudge
 from engine.simulator.session import FleetAsked, FleetSession, SessionError
+from engine.twin.judge import RowsJudge
 from pages._context import ConsoleStatus, Context
 from pages._shell import create_pages
 from warehouse import controls, fleet
@@ -56,6 +59,16 @@ from warehouse.tokens import first_sign_in, make_admin
 
 TICK_SECONDS = 1.0
 """How often the engine looks whether there is something to do."""
+BESIDE_SECONDS = 30.0
+"""How often it is looked whether forecasts, scores or a training are due."""
+LABORATORY = {
+    "train": "engine.learning.train",
+    "evaluate": "engine.learning.evaluation",
+    "tune": "engine.learning.tune",
+    "safety": "engine.learning.safety",
+}
+"""Commands with arguments of their own, and the module whose `main` takes them; loaded when asked
+for, since some of it needs more packages."""
 ROLL_UP_SECONDS = 60.0
 TIDY_SECONDS = 900.0
 WATCH_SECONDS = 1.0
@@ -90,6 +103,9 @@ class Console:
         self.scheduler = new_scheduler()
         self.engine = self._engine()
         self._stopping = threading.Event()
+        self.background = background(
+            self.engine, self._stopping, is_learning=self.settings.learn_enabled
+        )
         self._history = threading.Thread(target=self._produce_history, name="history")
         self._watch = threading.Thread(target=self._watch_clock, name="watch", daemon=True)
         self.server = self._faces()
@@ -109,13 +125,16 @@ class Console:
         return FleetSession.open(self.store, asked, wall_now=self.wall.now())
 
     def _engine(self) -> Engine:
+        home = self.settings.home
         if self.session is None:
-            return Engine(self.store, self.clock, NoHands(), NoJudge())
+            judge = RowsJudge(self.store)
+            return Engine(self.store, self.clock, NoHands(), judge, home=home)
         self.judge = TwinJudge(self.session)
         hands = SimulatedHands(self.store, self.session)
         pools = self.session.fleet.pools.items()
-        planner = Planner({name: pool.settings.economics for name, pool in pools})
-        return Engine(self.store, self.clock, hands, self.judge, planner)
+        terms = {name: pool.settings.economics for name, pool in pools}
+        planner = Planner(terms)
+        return Engine(self.store, self.clock, hands, self.judge, planner, terms=terms, home=home)
 
     def _faces(self) -> FastAPI:
         server = bare_app(lifespan=self._lifespan)
@@ -192,7 +211,11 @@ class Console:
             schedule(self.scheduler, self.runner, [self.session])
             self._every(TICK_SECONDS, self._follow_speed)
             self._every(TICK_SECONDS, self.judge.remember)
+        self.background.begin()
         self._every(TICK_SECONDS, self.engine.tick)
+        self._every(BESIDE_SECONDS, self.background.forecast)
+        self._every(BESIDE_SECONDS, self.background.score)
+        self._every(BESIDE_SECONDS, self.background.learn)
         self._every(ROLL_UP_SECONDS, self._roll_up)
         self._every(TIDY_SECONDS, self._tidy)
         self.scheduler.start()
@@ -264,12 +287,16 @@ class CannotStart(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; returns the exit status."""
-    given = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in LABORATORY:
+        return int(import_module(LABORATORY[words[0]]).main(words[1:]) or 0)
+    given = _parser().parse_args(words)
     if given.command != "run":
         return _print(given.command)
     try:
         return _serve(_settings(given))
     except (
+        CannotListen,
         CannotStart,
         InvalidSetting,
         SessionError,
@@ -304,7 +331,7 @@ def _serve(settings: Settings) -> int:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick that takes long is no news
-    with _listening(settings.host, settings.port) as listener:
+    with listening(settings.host, settings.port) as listener:
         console = Console(settings)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         console.address = f"http://{host}:{listener.getsockname()[1]}"
@@ -318,21 +345,6 @@ def _serve(settings: Settings) -> int:
         )
         server.run(sockets=[listener])
     return 0
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(128)
-    except OSError as error:
-        raise CannotStart(
-            f"can't listen on {host}:{port} ({error.strerror}): "
-            "stop what does, or choose another with --port or PILOTHOUSE_PORT"
-        ) from error
-    return listener
 
 
 def _settings(given: argparse.Namespace) -> Settings:
@@ -355,7 +367,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python app.py",
         description="The console from which a GPU cloud is steered.",
-        epilog="Every setting is a variable too: see docs/settings.md.",
+        epilog="Every setting is a variable too: see docs/settings.md. Besides these, "
+        "`train`, `evaluate`, `tune` and `safety` make and judge policies; each has its --help.",
     )
     commands = ("run", "openapi", "data", "settings", "nvml")
     parser.add_argument(

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from api.headers import security_headers
-from warehouse import people, tokens
+from warehouse import people, policies, tokens
 from warehouse.actions import InvalidParameters
 from warehouse.controls import ControlError, InvalidLimit
 from warehouse.decisions import (
@@ -53,6 +53,7 @@ STATUS_OF: dict[type[Exception], int] = {
     people.LastAdmin: 409,
     people.BadName: 422,
     people.WeakPassword: 422,
+    policies.NoSuchPolicy: 404,
     tokens.NoSuchToken: 404,
     tokens.LinkIsUsed: 410,
     tokens.TooMuch: 403,

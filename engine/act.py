@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from engine import guards
+from engine import guards, promoting
 from engine.actions import Candidate, actions
 from engine.circumstances import Circumstances, circumstances
 from engine.deeds import newest_other_deed_at, perform, refuse, step, succeeded
@@ -57,7 +57,9 @@ def carry_on(store: Store, hands: Actuator, decision_id: str, seen: Seen, now: d
     # Somebody may have spoken since the tick began: what they asked for comes after they spoke.
     spoken = (asked.decided_at, asked.undo_requested_at)
     now = max([now, *(at for at in spoken if at is not None)])
-    if asked.state == "undoing":
+    if asked.action == "promote_policy":
+        promoting.carry_on(store, asked, now)
+    elif asked.state == "undoing":
         take_back(store, hands, asked, seen, now)
     elif asked.state == "carrying_out":
         _resume(store, hands, asked, seen, now)

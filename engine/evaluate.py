@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from engine import promoting
 from engine.actions import actions
 from engine.circumstances import circumstances
 from engine.observe import observed
@@ -65,7 +66,7 @@ class NoJudge:
 def evaluate(store: Store, judge: Judge, decision_id: str, now: datetime) -> None:
     """Put a decision's outcome on record, and have it undone if it did harm."""
     asked = decision(store, decision_id, now=now)
-    judged = judge.judgement(_question(asked))
+    judged = _judged(store, judge, asked)
     was_done = asked.execution_phase == "succeeded"
     harm = controls.limits(store).harm_usd_per_hour
     did_harm = was_done and judged is not None and _is_harm(judged, harm)
@@ -79,6 +80,15 @@ def evaluate(store: Store, judge: Judge, decision_id: str, now: datetime) -> Non
         if wants_undo:
             why = f"it did harm: {detail}"
             ask_undo(store, decision_id, by=BY_EVALUATION, reason=why, now=now, via="rule")
+
+
+def _judged(store: Store, judge: Judge, asked: DecisionState) -> Judgement | None:
+    question = _question(asked)
+    if asked.action != "promote_policy":
+        return judge.judgement(question)
+    found = promoting.realised(store, asked, question.starts_at, question.ends_at)
+    words = "By the twin against the rule, in every pool."
+    return Judgement(*found, "twin", words) if found else None
 
 
 def _is_harm(judged: Judgement, harm_usd_per_hour: float) -> bool:
@@ -101,6 +111,8 @@ def _what_now(store: Store, asked: DecisionState, now: datetime) -> tuple[str, b
         return "It has been asked to be undone already.", False
     if not asked.can_undo:
         return "It can't be undone: a person should look.", False
+    if asked.action == "promote_policy":
+        return "It is to be undone.", True
     seen = observed(store, now).get(asked.pool)
     if seen is None:  # undoing waits for a reading anyhow, and asks then what is asked below
         return f"It is to be undone once {asked.pool} has been read again.", True

@@ -1,33 +1,32 @@
-"""Gains: what each candidate is expected to earn against doing nothing, in USD per hour.
+"""Gains: what each candidate is expected to earn against doing nothing now, in USD per hour.
 
 By paired rollouts of the planning model: every candidate meets the same drawn future as doing
-nothing does, so that the difference is the candidate's own doing.
+nothing does, and the rule steers both from the next quarter of an hour on, so that the difference
+is the candidate's own doing.
 """
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
-import polars as pl
 
 from engine.actions import Candidate
-from engine.history import ACCEPTANCE_MIDPOINT, ACCEPTANCE_SLOPE, NO_PAST, PoolPast
+from engine.history import PoolPast
 from engine.observe import PoolObservation
-from engine.simulator import layout, orders, planning
+from engine.policies import Policy
+from engine.policies.registry import baseline
+from engine.simulator import orders, planning
 from engine.simulator.metrics import Metric
-from engine.simulator.settings import Economics, PoolSettings
-from warehouse.records import NodeReading, Pool
+from engine.simulator.settings import Economics
+from engine.twin.sight import Standing, standing
 
 INTERVAL_RATIO = 0.8
 ROLLOUTS = 24
 """Drawn futures a pool and tick; the mean gain's standard error is kept beside it."""
-
-_STATES = {name: code for code, name in enumerate(layout.NODE_STATES)}
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,8 @@ class Planner:
     is not named, the defaults of `Economics` hold, scaled to its price where they are money"""
     rollouts: int = ROLLOUTS
     """drawn futures"""
+    rule: Policy | None = None
+    """who steers from the next quarter of an hour on; None: the tuned rule"""
 
     def gains(
         self,
@@ -64,16 +65,26 @@ class Planner:
         past: PoolPast,
         candidates: Sequence[Candidate],
         horizon_seconds: int,
+        given: Sequence[Candidate] = (),
+        steers_on: bool = True,
     ) -> list[Gain]:
-        """The gain of each candidate, in their order."""
+        """The gain of each candidate, in their order; on top of those `given`, which are done.
+
+        With `steers_on` the rule goes on steering, with the candidate and without; else nothing
+        more is done over the horizon, which is what leaving a proposal unanswered comes to.
+        """
         if not candidates:
             return []
+        terms = self.terms.get(seen.pool.pool, seen.terms)
+        stands = standing(replace(seen, terms=terms), past)
+        done = [order for one in given for order in orders_of(one, stands)]
         plan = planning.rollouts(
-            observed_pool(seen, past, self.terms.get(seen.pool.pool)),
-            [[], *([_order(candidate)] for candidate in candidates)],
+            stands.pool,
+            [done, *(done + orders_of(candidate, stands) for candidate in candidates)],
             count=self.rollouts,
             horizon_seconds=horizon_seconds,
             seed=_seed(seen.pool.pool, seen.observed_at),
+            then=(self.rule or baseline("rule")) if steers_on else None,
         )
         return [_gain(plan, at + 1, horizon_seconds / 3600) for at in range(len(candidates))]
 
@@ -83,15 +94,29 @@ def _seed(pool: str, now: datetime) -> int:
     return zlib.crc32(f"{pool}/{now.isoformat()}".encode())
 
 
-def _order(candidate: Candidate) -> planning.Order:
+def orders_of(candidate: Candidate, stands: Standing) -> list[planning.Order]:
+    """The candidate as the simulator's orders; none where its node or job is not known there."""
+    given = candidate.parameters
     match candidate.action:
-        case "scale_up":
-            return (orders.SCALE_UP, int(candidate.parameters["nodes"]), 0)
+        case "scale_up" | "pre_warm":
+            return [(orders.SCALE_UP, int(given["nodes"]), 0)]
         case "scale_down":
-            return (orders.SCALE_DOWN, int(candidate.parameters["nodes"]), 0)
+            return [(orders.SCALE_DOWN, int(given["nodes"]), 0)]
+        case "rebalance":
+            return [(orders.SCALE_DOWN, int(given["nodes"]), 1)]
         case "adjust_price":
-            return planning.price_order(candidate.parameters["price_usd_per_gpu_hour"])
-    raise AssertionError(f"the planning model knows no {candidate.action}")
+            return [planning.price_order(given["price_usd_per_gpu_hour"])]
+        case "migrate_job":
+            return [(orders.MIGRATE, at, 0) for at in _places(stands.job_ids, given["job_id"])]
+        case "quarantine_node":
+            return [(orders.DRAIN, at, 0) for at in _places(stands.node_ids, given["node_id"])]
+        case "repair_node":
+            return [(orders.REPAIR, at, 0) for at in _places(stands.node_ids, given["node_id"])]
+    return []
+
+
+def _places(names: Sequence[str], name: str) -> list[int]:
+    return [names.index(name)] if name in names else []
 
 
 def _gain(plan: planning.Plan, at: int, hours: float) -> Gain:
@@ -108,129 +133,3 @@ def _gain(plan: planning.Plan, at: int, hours: float) -> Gain:
         late_jobs=float(added[Metric.LATE_JOBS]),
         gpu_hours=float(added[Metric.USED_GPU_SECONDS] / 3600),
     )
-
-
-# -- rows to the model -----------------------------------------------------------------
-
-
-def observed_pool(
-    seen: PoolObservation, past: PoolPast | None, terms: Economics | None
-) -> planning.ObservedPool:
-    """The pool as the planning model wants it, from rows alone."""
-    known = past or NO_PAST
-    nodes = _nodes(seen)
-    index = {node.node_id: at for at, node in enumerate(nodes)}
-    running, held = _running(seen, index)
-    waiting = seen.waiting
-    now, f = seen.observed_at, seen.features
-    economics = terms or _assumed_terms(seen)
-    return planning.ObservedPool(
-        settings=_settings(seen.pool, economics, f["market_usd_per_gpu_hour"]),
-        acceptance_scale=known.acceptance_scale,
-        hour_of_week=now.weekday() * 24 + now.hour + now.minute / 60 + now.second / 3600,
-        node_state=np.array([_STATES[node.state] for node in nodes], np.int64),
-        node_kind=np.array([int(node.kind == "leased") for node in nodes], np.int64),
-        node_ready_in_seconds=_seconds([_until(node.ready_at, now) for node in nodes]),
-        node_billed_for_seconds=_seconds([_since(node.lease_started_at, now) for node in nodes]),
-        running_gpus=_whole(running["gpu_count"]),
-        running_age_seconds=_seconds([_since(at, now) for at in running["started_at"]]),
-        running_price_usd=_prices(running, f["price_usd_per_gpu_hour"]),
-        running_nodes=held,
-        queued_gpus=_whole(waiting["gpu_count"]),
-        queued_wait_seconds=_seconds([_since(at, now) for at in waiting["queued_at"]]),
-        queued_price_usd=_prices(waiting, f["price_usd_per_gpu_hour"]),
-        price_usd_per_gpu_hour=f["price_usd_per_gpu_hour"],
-        market_usd_per_gpu_hour=f["market_usd_per_gpu_hour"],
-        spot_share_ratio=economics.spot_share_ratio,
-        arrivals_per_hour=known.arrivals_per_hour,
-        past_gpus=known.gpus,
-        past_duration_seconds=known.duration_seconds,
-    )
-
-
-def _assumed_terms(seen: PoolObservation) -> Economics:
-    """The defaults, the penalty for waiting about a GPU-hour's market price."""
-    pool, market = seen.pool, seen.features["market_usd_per_gpu_hour"]
-    return Economics(
-        owned_usd_per_gpu_hour=pool.owned_idle_usd_per_gpu_hour,
-        busy_usd_per_gpu_hour=pool.owned_busy_usd_per_gpu_hour,
-        burst_usd_per_gpu_hour=pool.leased_usd_per_gpu_hour,
-        sla_usd_per_gpu_hour=round(market, 2),
-        acceptance_slope=ACCEPTANCE_SLOPE,
-        acceptance_midpoint=ACCEPTANCE_MIDPOINT,
-    )
-
-
-def _settings(pool: Pool, economics: Economics, market: float) -> PoolSettings:
-    return PoolSettings(
-        name=pool.pool,
-        gpu_model=pool.gpu_model,
-        region=pool.region,
-        owned_nodes=pool.owned_nodes,
-        burst_nodes=pool.leased_nodes_limit,
-        list_price_usd_per_gpu_hour=market,
-        market_usd_per_gpu_hour=market,
-        node_gpus=pool.gpus_per_node,
-        economics=economics,
-    )
-
-
-def _nodes(seen: PoolObservation) -> list[NodeReading]:
-    """Every node that was read, owned first, and leases not taken as nodes that are off."""
-    read = sorted(seen.nodes, key=lambda node: (node.kind != "owned", node.node_id))
-    leased = sum(node.kind == "leased" for node in read)
-    missing = max(0, seen.pool.leased_nodes_limit - leased)
-    return read + [
-        NodeReading(
-            node_id=f"not-leased-{at}",
-            pool=seen.pool.pool,
-            kind="leased",
-            state="off",
-            gpu_count=seen.pool.gpus_per_node,
-            gpus_used=0,
-            source="engine",
-            measured_at=seen.observed_at,
-        )
-        for at in range(missing)
-    ]
-
-
-def _running(
-    seen: PoolObservation, index: Mapping[str, int]
-) -> tuple[pl.DataFrame, list[list[int]]]:
-    """The jobs whose nodes are known to have room for them, and those nodes' places.
-
-    Rows of different sources are a moment apart: a job that would not fit is left out rather
-    than let two jobs hold one GPU.
-    """
-    free = dict.fromkeys(index.values(), seen.pool.gpus_per_node)
-    kept, held = [], []
-    for at, job in enumerate(seen.running.iter_rows(named=True)):
-        places = sorted(index[node] for node in json.loads(job["node_ids"]) if node in index)
-        each = min(job["gpu_count"], seen.pool.gpus_per_node)
-        if places and all(free[place] >= each for place in places):
-            for place in places:
-                free[place] -= each
-            kept.append(at)
-            held.append(places)
-    return seen.running[kept], held
-
-
-def _until(instant: datetime | None, now: datetime) -> float:
-    return max(0.0, (instant - now).total_seconds()) if instant else 0.0
-
-
-def _since(instant: datetime | None, now: datetime) -> float:
-    return max(0.0, (now - instant).total_seconds()) if instant else 0.0
-
-
-def _seconds(values: Sequence[float]) -> planning.Integers:
-    return np.array(values, np.float64).astype(np.int64)
-
-
-def _whole(values: pl.Series) -> planning.Integers:
-    return values.to_numpy().astype(np.int64)
-
-
-def _prices(jobs: pl.DataFrame, otherwise: float) -> planning.Floats:
-    return jobs["price"].fill_null(otherwise).to_numpy().astype(np.float64)

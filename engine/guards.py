@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol, TypeVar
 
 from engine.actions import Candidate, actions
 from engine.circumstances import Circumstances
@@ -17,6 +18,19 @@ from engine.observe import PoolObservation
 
 ROUNDING_RATIO = 1e-3
 """Prices are whole hundredths of a cent: a limit is not broken by less than this."""
+
+
+class Asked(Protocol):
+    """What may be asked about without looking at a pool."""
+
+    @property
+    def candidate(self) -> Candidate: ...
+
+    @property
+    def decision_id(self) -> str | None: ...
+
+    @property
+    def decided_via(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,8 @@ class Case:
 
 
 Guard = Callable[[Case, Circumstances], str | None]
+SomeCase = TypeVar("SomeCase", bound=Asked)
+Hold = Callable[[Asked, Circumstances], str | None]
 
 
 def refusal(case: Case, around: Circumstances) -> tuple[str, str] | None:
@@ -60,19 +76,21 @@ def undo_refusal(case: Case, around: Circumstances) -> tuple[str, str] | None:
     return _first_no(UNDO_GUARDS, case, around)
 
 
-def mode_refusal(case: Case, around: Circumstances) -> tuple[str, str] | None:
+def mode_refusal(case: Asked, around: Circumstances) -> tuple[str, str] | None:
     """Whether the action's mode says no: what nobody wants any more does not wait either."""
     return _first_no(MODE_GUARDS, case, around)
 
 
-def hold(case: Case, around: Circumstances) -> str | None:
+def hold(case: Asked, around: Circumstances) -> str | None:
     """Why everything waits, in words; None where nothing does."""
     found = _first_no(HOLDS, case, around)
     return found[1] if found else None
 
 
 def _first_no(
-    guards: tuple[Guard, ...], case: Case, around: Circumstances
+    guards: tuple[Callable[[SomeCase, Circumstances], str | None], ...],
+    case: SomeCase,
+    around: Circumstances,
 ) -> tuple[str, str] | None:
     for guard in guards:
         sentence = guard(case, around)
@@ -84,14 +102,14 @@ def _first_no(
 # -- the guards ------------------------------------------------------------------------
 
 
-def mode_is_not_off(case: Case, around: Circumstances) -> str | None:
+def mode_is_not_off(case: Asked, around: Circumstances) -> str | None:
     action = case.candidate.action
     if around.modes[action] == "off":
         return f"{action} is switched off"
     return None
 
 
-def mode_lets_it_be_carried_out(case: Case, around: Circumstances) -> str | None:
+def mode_lets_it_be_carried_out(case: Asked, around: Circumstances) -> str | None:
     """Asked of what was approved: the mode may have been set back since."""
     action, via = case.candidate.action, case.decided_via
     if via is None:
@@ -104,7 +122,7 @@ def mode_lets_it_be_carried_out(case: Case, around: Circumstances) -> str | None
     return None
 
 
-def kill_switch_is_off(case: Case, around: Circumstances) -> str | None:
+def kill_switch_is_off(case: Asked, around: Circumstances) -> str | None:
     switch = around.kill_switch
     if not switch.is_on:
         return None
@@ -112,13 +130,13 @@ def kill_switch_is_off(case: Case, around: Circumstances) -> str | None:
     return f"the kill switch is on, set by {switch.set_by}{why}"
 
 
-def breaker_is_closed(case: Case, around: Circumstances) -> str | None:
+def breaker_is_closed(case: Asked, around: Circumstances) -> str | None:
     if around.breaker.is_open:
         return "the breaker is open after failures in a row: a person must close it"
     return None
 
 
-def time_is_not_frozen(case: Case, around: Circumstances) -> str | None:
+def time_is_not_frozen(case: Asked, around: Circumstances) -> str | None:
     for span in around.limits.frozen_spans:
         if span.starts_at <= around.now < span.ends_at:
             why = f" ({span.reason})" if span.reason else ""
@@ -242,9 +260,9 @@ GUARDS: tuple[Guard, ...] = (
     price_step_is_small,
 )
 
-MODE_GUARDS: tuple[Guard, ...] = (mode_is_not_off, mode_lets_it_be_carried_out)
+MODE_GUARDS: tuple[Hold, ...] = (mode_is_not_off, mode_lets_it_be_carried_out)
 
-HOLDS: tuple[Guard, ...] = (kill_switch_is_off, breaker_is_closed, time_is_not_frozen)
+HOLDS: tuple[Hold, ...] = (kill_switch_is_off, breaker_is_closed, time_is_not_frozen)
 """While one of these says no, what was approved waits: it is not refused for good."""
 
 UNDO_GUARDS: tuple[Guard, ...] = (

@@ -25,17 +25,20 @@ ACCEPTANCE_MIDPOINT = 1.08
 an assumption (elasticity -2 at x = 1) whose level, not whose shape, is fitted to our offers."""
 
 _FINISHED = """
-    SELECT pool, gpus, seconds FROM (
-        SELECT any_value(pool) AS pool, max(gpu_count) AS gpus,
-            epoch(max(happened_at) FILTER (event = 'finished')
-                - min(happened_at) FILTER (event = 'started')) AS seconds,
-            max(happened_at) AS ended_at
-        FROM job_events WHERE happened_at > $since AND happened_at <= $now
-            AND event IN ('started', 'finished')
-        GROUP BY job_id
-    ) WHERE seconds > 0
-    QUALIFY row_number() OVER (PARTITION BY pool ORDER BY ended_at DESC) <= $most
-    ORDER BY pool, ended_at
+    WITH ended AS (
+        SELECT job_id, pool, gpu_count, happened_at AS ended_at FROM job_events
+        WHERE event = 'finished' AND happened_at > $since AND happened_at <= $now
+            AND ($pool IS NULL OR pool = $pool)
+        QUALIFY row_number() OVER (PARTITION BY pool ORDER BY happened_at DESC, job_id) <= $most
+    )
+    SELECT ended.pool, any_value(gpu_count) AS gpus,
+        epoch(any_value(ended_at) - min(started.happened_at)) AS seconds
+    FROM ended JOIN (
+        SELECT job_id, happened_at FROM job_events
+        WHERE event = 'started' AND happened_at > $since AND happened_at <= $now
+    ) started USING (job_id)
+    GROUP BY ended.pool, job_id HAVING seconds > 0
+    ORDER BY ended.pool, any_value(ended_at), job_id
 """
 _OFFERS = """
     SELECT pool, date_trunc('hour', measured_at) AS hour, sum(seconds) / 3600 AS hours,
@@ -45,6 +48,7 @@ _OFFERS = """
         SELECT *, epoch(measured_at)
             - epoch(lag(measured_at) OVER (PARTITION BY pool ORDER BY measured_at)) AS seconds
         FROM pool_states WHERE measured_at > $since AND measured_at <= $now
+            AND ($pool IS NULL OR pool = $pool)
     ) WHERE seconds > 0
     GROUP BY pool, hour ORDER BY hour
 """
@@ -69,11 +73,11 @@ NO_PAST = PoolPast(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(HOURS_
 """Of a pool without history: nobody is expected."""
 
 
-def past(store: Store, now: datetime) -> dict[str, PoolPast]:
-    """The past fortnight of every pool."""
+def past(store: Store, now: datetime, only: str | None = None) -> dict[str, PoolPast]:
+    """The past fortnight of every pool, or of one."""
     since = now - WINDOW
-    finished = store.query(_FINISHED, since=since, now=now, most=MOST_JOBS)
-    offers = store.query(_OFFERS, since=since, now=now)
+    finished = store.query(_FINISHED, since=since, now=now, most=MOST_JOBS, pool=only)
+    offers = store.query(_OFFERS, since=since, now=now, pool=only)
     return {
         str(pool): _pool_past(
             finished.filter(pl.col("pool") == pool), offers.filter(pl.col("pool") == pool), now

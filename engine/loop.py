@@ -12,17 +12,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache, partial
+from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
-from engine import act, evaluate, history, observe
+from engine import act, alarms, champion, evaluate, history, observe
 from engine.circumstances import Circumstances, circumstances
 from engine.gains import Planner
 from engine.hands import Actuator
 from engine.policies.rule import RuleSettings
 from engine.reason import reasoned
 from engine.setbacks import Setbacks
+from engine.simulator.settings import Economics
 from warehouse import controls
 from warehouse.clock import Clock, WallClock
 from warehouse.decisions import AlreadyDecided, TargetBusy, approve, lapse, propose
@@ -62,6 +64,10 @@ class Engine:
     planner: Planner = field(default_factory=Planner)
     rule_by_pool: Mapping[str, RuleSettings] | None = None
     """The rule's knobs for the pools that have their own."""
+    terms: Mapping[str, Economics] | None = None
+    """What is agreed in each pool, where it is known; as `Planner.terms`"""
+    home: Path | None = None
+    """The data folder, where weights trained here are; None where there is none"""
     wall: Clock = field(default_factory=WallClock)
     """The machine's clock, by which failures are put on record like collectors' runs."""
     setbacks: Setbacks = field(default_factory=Setbacks)
@@ -70,10 +76,17 @@ class Engine:
     def tick(self) -> None:
         """Do all that is due now."""
         now = self.clock.now()
-        look = cache(lambda: observe.observed(self.store, now))  # once a tick, if at all
+        look = cache(
+            lambda: observe.observed(self.store, now, self.terms)
+        )  # once a tick, if at all
         self._apart("expire", lambda: self._expire(now))
         self._piece("reason", lambda: self._reason(now, look))
         self._apart("work", lambda: self._follow_up(now, look))
+
+    def aside(self, stage: str, work: Callable[[datetime], object]) -> None:
+        """Do a piece of work that is no part of a tick, and that fails as quietly as a tick's."""
+        now = self.clock.now()
+        self._piece(stage, lambda: work(now))
 
     # -- stages --------------------------------------------------------------------
 
@@ -95,22 +108,31 @@ class Engine:
             return
         past = history.past(self.store, now)
         around = circumstances(self.store, now)
+        roster = self._watched(now)
         for one in due:
             name = one.pool.pool
-            thinking = partial(self._reason_about, one, past.get(name), around)
+            thinking = partial(self._reason_about, one, past.get(name), around, roster)
             self._piece(f"reason/{name}", thinking)
+
+    def _watched(self, now: datetime) -> champion.Roster:
+        """Who steers, once it was asked who may no longer: an alarm holds from this tick on."""
+        found, raised = champion.roster(self.store, self.home, now), list[object]()
+        self._apart("alarms", lambda: raised.extend(alarms.watch(self.store, found, now)))
+        return champion.roster(self.store, self.home, now) if raised else found
 
     def _reason_about(
         self,
         seen: observe.PoolObservation,
         past: history.PoolPast | None,
         around: Circumstances,
+        roster: champion.Roster,
     ) -> None:
         settings = (self.rule_by_pool or {}).get(seen.pool.pool)
-        thought = reasoned(seen, past, around, self.planner, settings)
+        thought = reasoned(seen, past, around, self.planner, settings, roster)
         with self.store.transaction(), suppress(TargetBusy):
-            propose(self.store, thought.decision)
-            self.store.append([seen.row, *thought.refusals])
+            for decision in thought.decisions:
+                propose(self.store, decision)
+            self.store.append([seen.row, *thought.refusals, *thought.proposals])
 
     def _follow_up(self, now: datetime, look: Look) -> None:
         """Approve where the rule may, carry out what was approved, measure what is over."""

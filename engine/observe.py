@@ -5,12 +5,21 @@ Nothing here knows where the rows came from: a simulated fleet and a real one lo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from engine.simulator.features import FEATURE_NAMES
+from engine.simulator.settings import Economics
+from engine.twin.sight import raw_features
+from engine.twin.tapes import PoolTape, job_flows, tapes
 from warehouse.records import NodeReading, Observation, Pool, PoolState
 from warehouse.store import Store
 
@@ -28,13 +37,20 @@ _POOLS = """
 """
 _STATES = """
     SELECT * FROM pool_states WHERE measured_at BETWEEN $since AND $now
+        AND ($pool IS NULL OR pool = $pool)
     QUALIFY row_number() OVER (PARTITION BY pool ORDER BY measured_at DESC) = 1
 """
 _NODES = """
     SELECT * FROM node_states WHERE measured_at BETWEEN $since AND $now
+        AND ($pool IS NULL OR pool = $pool)
     QUALIFY row_number() OVER (PARTITION BY node_id ORDER BY measured_at DESC) = 1
 """
 _JOBS = """
+    WITH gone AS (
+        SELECT job_id FROM job_events
+        WHERE happened_at BETWEEN $since AND $now AND event IN ('finished', 'left')
+            AND ($pool IS NULL OR pool = $pool)
+    )
     SELECT job_id, any_value(pool) AS pool, arg_max(gpu_count, rank) AS gpu_count,
         arg_max(event, rank) AS event, arg_max(node_ids, rank) AS node_ids,
         arg_max(price_usd_per_gpu_hour, rank) AS price,
@@ -42,20 +58,18 @@ _JOBS = """
         min(happened_at) FILTER (event = 'started') AS started_at
     FROM (
         SELECT *, (happened_at, rowid) AS rank
-        FROM job_events WHERE happened_at BETWEEN $since AND $now
+        FROM job_events ANTI JOIN gone USING (job_id)
+        WHERE happened_at BETWEEN $since AND $now AND ($pool IS NULL OR pool = $pool)
     )
     GROUP BY job_id
     HAVING arg_max(event, rank) NOT IN ('finished', 'failed', 'left')
 """
-_ARRIVALS = """
-    SELECT pool, event, count(*) AS jobs, sum(gpu_count)::DOUBLE AS gpus,
-        count(*) FILTER (happened_at > $recent) AS recent_jobs,
-        coalesce(sum(gpu_count) FILTER (happened_at > $recent), 0) AS recent_gpus
-    FROM job_events
-    WHERE happened_at > $since AND happened_at <= $now AND event IN ('submitted', 'finished')
-    GROUP BY pool, event
-"""
-
+"""A job that failed may be started again; those that are gone for good are left out early."""
+_JOB_COLUMNS: dict[str, Any] = {
+    "job_id": pl.String, "gpu_count": pl.Int64, "event": pl.String, "node_ids": pl.String,
+    "price": pl.Float64, "queued_at": pl.Datetime("us", "UTC"),
+    "started_at": pl.Datetime("us", "UTC"),
+}  # fmt: skip
 QUEUED_AFTER = ("submitted", "preempted")
 """After these events a job waits; after the others that do not end it, it runs."""
 
@@ -75,6 +89,15 @@ class PoolObservation:
     """The numbers by name, the unit its last word."""
     snapshot_id: int
     observed_at: datetime
+    tape: PoolTape | None = field(default=None, repr=False)
+    """Its past quarters of an hour; None where there were none."""
+    terms: Economics | None = None
+    """What is agreed with its customers and its landlord; None where nobody told."""
+
+    @cached_property
+    def raw(self) -> npt.NDArray[np.float64]:
+        """What policies read, shape (FEATURE_COUNT,): training's own figures."""
+        return raw_features(self)
 
     @property
     def row(self) -> Observation:
@@ -82,7 +105,7 @@ class PoolObservation:
         return Observation(
             observation_id=self.observation_id,
             pool=self.pool.pool,
-            features=self.features,
+            features=dict(zip(FEATURE_NAMES, self.raw.tolist(), strict=True)) | self.features,
             snapshot_id=self.snapshot_id,
             observed_at=self.observed_at,
         )
@@ -90,61 +113,92 @@ class PoolObservation:
     @property
     def waiting(self) -> pl.DataFrame:
         """The jobs that wait, the longest first."""
-        return self.jobs.filter(pl.col("event").is_in(QUEUED_AFTER)).sort("queued_at")
+        return self._known.filter(pl.col("event").is_in(QUEUED_AFTER)).sort("queued_at")
 
     @property
     def running(self) -> pl.DataFrame:
         """The jobs that run."""
-        return self.jobs.filter(~pl.col("event").is_in(QUEUED_AFTER))
+        return self._known.filter(~pl.col("event").is_in(QUEUED_AFTER))
+
+    @property
+    def _known(self) -> pl.DataFrame:
+        return self.jobs if self.jobs.width else pl.DataFrame(schema=_JOB_COLUMNS)
 
 
-def observed(store: Store, now: datetime) -> dict[str, PoolObservation]:
-    """Every pool that was read lately, by name."""
+def observed(
+    store: Store,
+    now: datetime,
+    terms: Mapping[str, Economics] | None = None,
+    only: str | None = None,
+) -> dict[str, PoolObservation]:
+    """Every pool that was read lately, by name, or only one.
+
+    `terms` are what is agreed in each pool, where that is known.
+    """
     snapshot_id = store.snapshot_id()
     pools = {pool.pool: pool for pool in store.rows(Pool, _POOLS)}
-    states = store.rows(PoolState, _STATES, since=now - STALE, now=now)
-    nodes = store.rows(NodeReading, _NODES, since=now - STALE, now=now)
-    jobs = store.query(_JOBS, since=now - JOB_WINDOW, now=now)
-    arrivals = store.query(_ARRIVALS, since=now - ARRIVAL_WINDOW, recent=now - RECENT, now=now)
-    return {
-        state.pool: _observation(
-            pools[state.pool],
-            state,
-            tuple(node for node in nodes if node.pool == state.pool),
-            jobs.filter(pl.col("pool") == state.pool),
-            flows_of(arrivals, state.pool),
-            snapshot_id,
-            now,
+    states = store.rows(PoolState, _STATES, since=now - STALE, now=now, pool=only)
+    nodes = store.rows(NodeReading, _NODES, since=now - STALE, now=now, pool=only)
+    jobs = store.query(_JOBS, since=now - JOB_WINDOW, now=now, pool=only)
+    flows = job_flows(store, now, only)
+    arrivals = _arrivals(flows, now)
+    ends = {state.pool: state.measured_at for state in states}
+    pasts = tapes(store, now, ends, flows, only)
+    found = {}
+    for state in sorted(states, key=lambda state: state.pool):
+        if state.pool in pools:
+            of_pool = _here(tuple(node for node in nodes if node.pool == state.pool), state)
+            features = features_of(pools[state.pool], state, of_pool, now)
+            found[state.pool] = PoolObservation(
+                observation_id=observation_id(state.pool, now),
+                pool=pools[state.pool],
+                state=state,
+                nodes=of_pool,
+                jobs=jobs.filter(pl.col("pool") == state.pool),
+                features=features | flows_of(arrivals, state.pool),
+                snapshot_id=snapshot_id,
+                observed_at=now,
+                tape=pasts.get(state.pool),
+                terms=(terms or {}).get(state.pool),
+            )
+    return found
+
+
+def _here(nodes: tuple[NodeReading, ...], state: PoolState) -> tuple[NodeReading, ...]:
+    """The nodes but leases that are gone: whoever read the pool just now no longer saw them."""
+    reads_both = any(
+        node.source == state.source and node.measured_at == state.measured_at for node in nodes
+    )
+    return tuple(
+        node
+        for node in nodes
+        if not (
+            reads_both
+            and node.kind == "leased"
+            and node.source == state.source
+            and node.measured_at < state.measured_at
         )
-        for state in sorted(states, key=lambda state: state.pool)
-        if state.pool in pools
-    }
+    )
+
+
+def _arrivals(flows: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Jobs and GPUs that came and ended in the last day and hour, a row a pool and event."""
+    recent, gpus = pl.col("happened_at") > now - RECENT, pl.col("gpu_count")
+    return (
+        flows.filter(pl.col("happened_at") > now - ARRIVAL_WINDOW)
+        .group_by("pool", "event")
+        .agg(
+            jobs=pl.len(),
+            gpus=gpus.sum().cast(pl.Float64),
+            recent_jobs=recent.sum(),
+            recent_gpus=gpus.filter(recent).sum(),
+        )
+    )
 
 
 def observation_id(pool: str, now: datetime) -> str:
     """The same for the same pool and instant, so that a repeated tick repeats itself."""
     return str(uuid5(NAMESPACE_URL, f"observation/{pool}/{now.isoformat()}"))
-
-
-def _observation(
-    pool: Pool,
-    state: PoolState,
-    nodes: tuple[NodeReading, ...],
-    jobs: pl.DataFrame,
-    flows: dict[str, float],
-    snapshot_id: int,
-    now: datetime,
-) -> PoolObservation:
-    return PoolObservation(
-        observation_id=observation_id(pool.pool, now),
-        pool=pool,
-        state=state,
-        nodes=nodes,
-        jobs=jobs,
-        features=features_of(pool, state, nodes, now) | flows,
-        snapshot_id=snapshot_id,
-        observed_at=now,
-    )
 
 
 def features_of(

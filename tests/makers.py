@@ -8,15 +8,23 @@ from typing import Any
 
 from warehouse.actions import action_hash
 from warehouse.records import (
+    Champion,
     Charge,
     Decision,
+    Forecast,
     GpuSample,
     JobEvent,
     ListPrice,
     NodeReading,
+    PolicyAlarm,
+    PolicyVersion,
     Pool,
     PoolLedger,
     PoolState,
+    ShadowProposal,
+    ShadowScore,
+    TrainingRun,
+    TwinCheck,
 )
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -196,3 +204,143 @@ def make_decision(**changes: Any) -> Decision:
     if "action_hash" not in changes:
         made = replace(made, action_hash=action_hash(made.action, made.target, made.parameters))
     return made
+
+
+# -- what the engine learns ------------------------------------------------------------
+
+
+def make_forecast(**changes: Any) -> Forecast:
+    made = Forecast(
+        pool=POOL,
+        series="occupancy",
+        target_at=NOON + timedelta(hours=1),
+        horizon_seconds=3600,
+        q10=190.0,
+        q50=205.0,
+        q90=220.0,
+        q95=226.0,
+        model="boosted",
+        coverage_ratio=0.79,
+        skill_ratio=0.14,
+        issued_at=NOON,
+    )
+    return replace(made, **changes)
+
+
+def make_policy(**changes: Any) -> PolicyVersion:
+    made = PolicyVersion(
+        policy_id="net-a",
+        kind="network",
+        origin="shipped",
+        weights_sha256="a" * 64,
+        weights_file="engine/learning/shipped.npz",
+        settings={"dial": "balanced", "decisions": 4_000_000},
+        gates=[],
+        figures={"gain_ratio": 0.024},
+        created_at=NOON - timedelta(days=10),
+    )
+    return replace(made, **changes)
+
+
+def make_training_run(**changes: Any) -> TrainingRun:
+    made = TrainingRun(
+        run_id="run-1",
+        purpose="fine_tune",
+        seeds=[1, 2],
+        decisions=2_000_000,
+        duration_seconds=92.0,
+        curve=[
+            {"seed": seed, "decisions": step * 250_000, "gain_ratio": 0.004 * step + 0.001 * seed,
+             "explained_variance": 0.12 * step, "approx_kl": 0.01}
+            for seed in (1, 2) for step in range(1, 5)
+        ],
+        outcome="finished",
+        detail="2 seeds of 1,000,000 decisions on 4 weeks of own history",
+        started_at=NOON - timedelta(hours=5),
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def make_champion(**changes: Any) -> Champion:
+    made = Champion(
+        policy_id="net-a",
+        previous_policy_id="rule",
+        set_by="ann",
+        reason="It passed every gate.",
+        since_at=NOON - timedelta(days=9),
+    )
+    return replace(made, **changes)
+
+
+def make_proposal(**changes: Any) -> ShadowProposal:
+    made = ShadowProposal(
+        pool=POOL,
+        policy_id="net-a",
+        role="champion",
+        nodes=2,
+        price_usd_per_gpu_hour=2.65,
+        consolidation="migrate",
+        heal="strict",
+        spot_ratio=1.0,
+        is_clipped=False,
+        propensities={"nodes": 0.61, "price": 0.44},
+        value_usd=41.0,
+        drivers=[
+            {"feature": "queued_gpus", "value": 40.0, "usual": 6.0, "effect": 0.82,
+             "words": "Queued GPUs: 40, usually 6"},
+            {"feature": "running_longer_gpus", "value": 20.0, "usual": 64.0, "effect": -0.31,
+             "words": "GPUs of long jobs: 20, usually 64"},
+        ],
+        observation_id="observation-1",
+        proposed_at=NOON - timedelta(minutes=5),
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def make_score(**changes: Any) -> ShadowScore:
+    made = ShadowScore(
+        pool=POOL,
+        policy_id="net-a",
+        role="champion",
+        profit_usd=1030.0,
+        rule_profit_usd=1000.0,
+        gain_low_usd=20.0,
+        gain_high_usd=40.0,
+        late_ratio=0.020,
+        rule_late_ratio=0.022,
+        utilisation_ratio=0.87,
+        redraws=8,
+        starts_at=NOON - timedelta(days=1),
+        ends_at=NOON,
+    )
+    return replace(made, **changes)
+
+
+def make_twin_check(**changes: Any) -> TwinCheck:
+    made = TwinCheck(
+        pool=POOL,
+        twin_profit_usd=1010.0,
+        actual_profit_usd=1000.0,
+        twin_used_gpu_hours=4800.0,
+        actual_used_gpu_hours=4790.0,
+        error_ratio=0.01,
+        drift=1.2,
+        is_valid=True,
+        detail="The twin earned 1.0 % more than the ledger says.",
+        starts_at=NOON - timedelta(days=1),
+        ends_at=NOON,
+    )
+    return replace(made, **changes)
+
+
+def make_alarm(**changes: Any) -> PolicyAlarm:
+    made = PolicyAlarm(
+        policy_id="net-b",
+        pool=POOL,
+        trigger="cusum",
+        value=5.4,
+        threshold=5.0,
+        detail="It earned less than the twin said for 31 h: net-a steers again.",
+        raised_at=NOON - timedelta(days=2),
+    )
+    return replace(made, **changes)

@@ -16,6 +16,9 @@ from typing import Any, get_args
 from warehouse.records import ActionType
 from warehouse.words import counted
 
+LONGEST_NAME = 200
+"""Characters."""
+
 
 class InvalidParameters(ValueError):
     """The parameters are not this action's; the sentence says which and what would do."""
@@ -34,6 +37,15 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class NameParameter:
+    """A name that an action takes: of a node, a job or a policy. Nobody edits it: another name is
+    another decision."""
+
+    name: str
+    label: str
+
+
+@dataclass(frozen=True)
 class ActionSpec:
     """An action type as people see it."""
 
@@ -42,6 +54,9 @@ class ActionSpec:
     sentence: str
     """What it does; `{pool}` and the parameters are filled in, `{nodes:empty node}` as a count."""
     parameters: tuple[Parameter, ...]
+    """The numbers, which a person may edit."""
+    names: tuple[NameParameter, ...] = ()
+    """The names, which stand as they are."""
 
 
 ACTION_SPECS: dict[str, ActionSpec] = {
@@ -65,6 +80,13 @@ ACTION_SPECS: dict[str, ActionSpec] = {
             "Set the price of {pool} to ${price_usd_per_gpu_hour} per GPU-hour for new jobs",
             (Parameter("price_usd_per_gpu_hour", "New price", "USD per GPU-hour", 0.01, 100.0),),
         ),
+        ActionSpec(
+            "promote_policy",
+            "Promote policy",
+            "Let {policy_id} steer {pool} pools",
+            (),
+            (NameParameter("policy_id", "Policy"),),
+        ),
         ActionSpec("do_nothing", "Do nothing", "Leave {pool} as it is", ()),
     )
 }
@@ -83,13 +105,38 @@ def checked_parameters(action: str, parameters: Mapping[str, Any]) -> dict[str, 
     spec = ACTION_SPECS.get(action)
     if spec is None:
         raise InvalidParameters(f"{action} is not an action: use {', '.join(ACTION_SPECS)}")
-    unknown = set(parameters) - {parameter.name for parameter in spec.parameters}
+    known = {each.name for each in spec.parameters} | {each.name for each in spec.names}
+    unknown = set(parameters) - known
     if unknown:
         raise InvalidParameters(f"{action} takes no {', '.join(sorted(unknown))}")
-    return {
+    numbers = {
         parameter.name: _checked(action, parameter, parameters.get(parameter.name))
         for parameter in spec.parameters
     }
+    names = {
+        each.name: _checked_name(action, each, parameters.get(each.name)) for each in spec.names
+    }
+    return numbers | names
+
+
+def editable_parameters(
+    action: str, shown: Mapping[str, Any], edited: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The parameters of a decision, `shown`, with its numbers edited; names stay as they are.
+
+    Raises:
+        InvalidParameters: there is no number to edit, or `edited` are not this action's.
+    """
+    spec = ACTION_SPECS.get(action)
+    if spec is not None and not spec.parameters:
+        raise InvalidParameters(f"{action} has nothing to edit: approve it as it is, or reject it")
+    kept = {each.name: shown.get(each.name) for each in spec.names} if spec else {}
+    other = [name for name, value in kept.items() if edited.get(name, value) != value]
+    if other:
+        raise InvalidParameters(
+            f"{', '.join(other)} can't be edited: reject this decision and wait for another"
+        )
+    return checked_parameters(action, kept | dict(edited))
 
 
 def _checked(action: str, parameter: Parameter, value: Any) -> int | float:
@@ -101,6 +148,14 @@ def _checked(action: str, parameter: Parameter, value: Any) -> int | float:
     if parameter.is_whole and value != int(value):
         raise InvalidParameters(f"{parameter.name} is a whole number, not {value}")
     return int(value) if parameter.is_whole else float(value)
+
+
+def _checked_name(action: str, parameter: NameParameter, value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
+        raise InvalidParameters(
+            f"{action} needs {parameter.name}: a name of 1 to {LONGEST_NAME} characters"
+        )
+    return value
 
 
 class _CountingFormatter(Formatter):

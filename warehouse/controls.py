@@ -4,6 +4,7 @@ The newest row of a name holds; every change is audited.
 
     ControlError
     ├── UnknownMode     no such mode, or an action that has none
+    ├── UnknownDial     no such setting of the engine's dial
     └── InvalidSpeed    a fleet's speed is 0 or more
     InvalidLimit        no such limit, or a value it can't take
 """
@@ -24,27 +25,34 @@ from warehouse.records import AuditEvent, Control, Mode
 from warehouse.store import Store
 
 __all__ = [
+    "DEFAULT_DIAL",
     "DEFAULT_MODE",
+    "DIALS",
     "GOVERNED_ACTIONS",
     "LIMIT_COLUMNS",
     "MODES",
     "Breaker",
     "ControlError",
+    "Dial",
     "InvalidLimit",
     "InvalidSpeed",
     "KillSwitch",
     "Limits",
     "Standing",
+    "UnknownDial",
     "UnknownMode",
     "breaker",
     "close_breaker",
     "control_history",
+    "dial",
+    "dial_setting",
     "fleet_speed",
     "kill_switch",
     "limits",
     "mode",
     "modes",
     "open_breaker",
+    "set_dial",
     "set_fleet_speed",
     "set_kill_switch",
     "set_limit",
@@ -62,6 +70,9 @@ GOVERNED_ACTIONS: tuple[str, ...] = tuple(name for name in ACTION_SPECS if name 
 """The actions that have a mode; doing nothing needs nobody's leave."""
 MAX_FLEET_SPEED = 100_000.0
 """Fleet seconds per real second."""
+DIALS: tuple[str, ...] = ("balanced", "profit", "service", "utilisation", "reliability")
+"""What the engine's dial can be turned to: the objectives it weighs, by the name of a preset."""
+DEFAULT_DIAL = "balanced"
 
 _NEWEST = """
     SELECT name, value, set_by, reason, set_at FROM controls
@@ -82,6 +93,10 @@ class ControlError(ValueError):
 
 class UnknownMode(ControlError):
     """No such mode, or an action that has none."""
+
+
+class UnknownDial(ControlError):
+    """No such setting of the engine's dial."""
 
 
 class InvalidSpeed(ControlError):
@@ -106,6 +121,17 @@ class Breaker:
     failures: int
     """Failures in a row since the last success, or since it was closed."""
     opened_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Dial:
+    """Which objective the engine weighs most."""
+
+    name: str = DEFAULT_DIAL
+    """One of `DIALS`."""
+    set_by: str | None = None
+    reason: str | None = None
+    set_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -278,6 +304,38 @@ def set_fleet_speed(
     if not (math.isfinite(speed) and 0 <= speed <= MAX_FLEET_SPEED):
         raise InvalidSpeed(f"a speed is 0 to {MAX_FLEET_SPEED:g} fleet seconds a second")
     _set(store, "fleet_speed", float(speed), by, reason, now, via)
+
+
+def dial(store: Store) -> str:
+    """What the engine's dial is turned to, one of `DIALS`; balanced where nobody turned it."""
+    return dial_setting(store).name
+
+
+def dial_setting(store: Store) -> Dial:
+    """What the engine's dial is turned to, by whom and when."""
+    row = _newest(store).get("engine.dial")
+    if row is None:
+        return Dial()
+    return Dial(row["value"], row["set_by"], row["reason"], row["set_at"])
+
+
+def set_dial(
+    store: Store,
+    name: str,
+    *,
+    by: str,
+    reason: str | None = None,
+    now: datetime,
+    via: Door = "console",
+) -> None:
+    """Turn the engine's dial to a preset; policies take it at their next tick.
+
+    Raises:
+        UnknownDial: there is no such preset.
+    """
+    if name not in DIALS:
+        raise UnknownDial(f"{name!r} is not on the dial: use {', '.join(DIALS)}")
+    _set(store, "engine.dial", name, by, reason, now, via)
 
 
 def control_history(store: Store, limit: int = 100) -> pl.DataFrame:

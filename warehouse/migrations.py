@@ -22,8 +22,12 @@ STEPS: tuple[Step, ...] = ()
 
 
 OFTEN_EMPTY = frozenset(
-    {"decisions", "verdicts", "executions", "undo_requests", "outcomes", "controls", "tickets"}
-)
+    {
+        "decisions", "verdicts", "executions", "undo_requests", "outcomes", "controls", "tickets",
+        "policies", "training_runs", "champions", "shadow_proposals", "shadow_scores",
+        "twin_checks", "policy_alarms", "forecasts",
+    }
+)  # fmt: skip
 """Tables that every page and every tick asks, and that may stay empty for long."""
 
 

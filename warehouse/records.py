@@ -26,6 +26,7 @@ ActionType = Literal[
     "rebalance",
     "quarantine_node",
     "repair_node",
+    "promote_policy",
     "do_nothing",
 ]
 Mode = Literal["off", "shadow", "approve", "autonomous"]
@@ -597,6 +598,226 @@ class Refusal:
     decision_id: str | None = None
     """The decision, where one had been made."""
     refused_at: datetime
+    """When."""
+
+
+@record("forecasts", partition_by="issued_at")
+class Forecast:
+    """What is expected of a pool's series at one later instant."""
+
+    pool: str
+    """The pool."""
+    series: Literal["occupancy", "arrivals", "market_price"]
+    """GPUs in use, offers an hour, or the market's price in USD per GPU-hour."""
+    target_at: datetime
+    """The instant forecast; for arrivals the end of the span from the issue on."""
+    horizon_seconds: Count
+    """From the issue to the target."""
+    q10: float
+    """One in ten comes out below."""
+    q50: float
+    """The median."""
+    q90: float
+    """One in ten comes out above."""
+    q95: float
+    """One in twenty comes out above."""
+    model: Literal["boosted", "seasonal", "persistence"]
+    """Whichever had the lower pinball loss lately; persistence is the floor."""
+    coverage_ratio: Ratio | None = None
+    """Share of the last fortnight's targets inside q10 to q90; None while too few came in."""
+    skill_ratio: float | None = None
+    """1 less the pinball loss over persistence's, over the last fortnight."""
+    issued_at: datetime
+    """When it was made."""
+
+
+@record("policies")
+class PolicyVersion:
+    """A version of a policy: what it is, what it learned from, and how it did at the gates."""
+
+    policy_id: str
+    """Its id: `rule`, or the name and digest of its weights."""
+    kind: Literal["rule", "network"]
+    """Hand-made, or learned."""
+    origin: Literal["shipped", "challenger"]
+    """Came with the console, or was trained on its own history."""
+    parent_id: str | None = None
+    """The version it was trained on from."""
+    run_id: str | None = None
+    """The training run that made it."""
+    weights_sha256: str | None = None
+    """Digest of its weights; loading checks it."""
+    weights_file: str | None = None
+    """Where they are, under the console's home or in the program."""
+    snapshot_id: Count | None = None
+    """The warehouse's snapshot that its data was read from."""
+    settings: dict[str, Any]
+    """How it was trained, the dial's settings among it."""
+    gates: list[dict[str, Any]]
+    """Each gate: `name`, `passed`, `value`, `threshold`, `sentence`."""
+    figures: dict[str, Any]
+    """What it was measured at, by name."""
+    created_at: datetime
+    """When."""
+
+
+@record("training_runs")
+class TrainingRun:
+    """A run of training, from its first decision to its end."""
+
+    run_id: str
+    """Its id."""
+    purpose: Literal["shipped", "fine_tune"]
+    """From scratch for everyone, or on this console's own history."""
+    seeds: list[int]
+    """One member of the ensemble each."""
+    decisions: Count
+    """Decisions practised, all seeds together."""
+    duration_seconds: Amount
+    """How long it took."""
+    curve: list[dict[str, Any]]
+    """Learning curve: `seed`, `decisions`, `gain_ratio`, `explained_variance`, `approx_kl`, …"""
+    outcome: Literal["finished", "failed", "refused"]
+    """How it ended; refused where there was too little to learn from."""
+    detail: str
+    """In words."""
+    started_at: datetime
+    """When."""
+
+
+@record("champions")
+class Champion:
+    """Who steers, and since when; the newest row holds."""
+
+    policy_id: str
+    """The policy."""
+    previous_policy_id: str | None = None
+    """Who did before: what rolling back returns to."""
+    decision_id: str | None = None
+    """The decision that promoted it, where one did."""
+    set_by: str
+    """A person, or the rule that rolled it back."""
+    reason: str
+    """Why."""
+    since_at: datetime
+    """When."""
+
+
+@record("shadow_proposals", partition_by="proposed_at")
+class ShadowProposal:
+    """What a policy would do with a pool at a tick, whether or not it steers."""
+
+    pool: str
+    """The pool."""
+    policy_id: str
+    """The policy."""
+    role: Literal["champion", "challenger", "rule"]
+    """Its standing then."""
+    nodes: int
+    """Nodes to add, negative to release."""
+    price_usd_per_gpu_hour: Amount
+    """The price it would set."""
+    consolidation: Literal["empties_only", "drain", "migrate"]
+    """How it would release nodes."""
+    heal: Literal["nobody", "strict", "loose"]
+    """Which suspect nodes it would repair."""
+    spot_ratio: Ratio
+    """Share of idle GPUs it would sell as spot."""
+    is_clipped: bool
+    """Whether the envelope around the rule held it back."""
+    propensities: dict[str, Any]
+    """The probability of what it chose, by head."""
+    value_usd: float | None = None
+    """The critic's estimate of what it will earn beyond the rule; None for the rule."""
+    drivers: list[dict[str, Any]]
+    """What moved it away from the rule: `feature`, `value`, `usual`, `effect`, `words`."""
+    observation_id: str | None = None
+    """The observation it rests on."""
+    proposed_at: datetime
+    """When."""
+
+
+@record("shadow_scores", partition_by="starts_at")
+class ShadowScore:
+    """What a policy would have earned in a span: played by the twin on what really came."""
+
+    pool: str
+    """The pool."""
+    policy_id: str
+    """The policy."""
+    role: Literal["champion", "challenger", "rule"]
+    """Its standing then."""
+    profit_usd: float
+    """Contribution profit by the twin, mean over redrawn customers."""
+    rule_profit_usd: float
+    """The rule's on the same arrivals, market, failures and draws."""
+    gain_low_usd: float
+    """Lower end of the 80 % interval of the difference, over the redraws."""
+    gain_high_usd: float
+    """Its upper end."""
+    late_ratio: Ratio
+    """Share of started jobs that started later than promised."""
+    rule_late_ratio: Ratio
+    """The rule's."""
+    utilisation_ratio: Ratio
+    """GPU-hours used over GPU-hours on."""
+    redraws: Count
+    """How often customers were drawn anew."""
+    starts_at: datetime
+    """The span's start."""
+    ends_at: datetime
+    """Its end."""
+
+
+@record("twin_checks", partition_by="starts_at")
+class TwinCheck:
+    """The twin against reality: the same span under the commands that were really given."""
+
+    pool: str
+    """The pool."""
+    twin_profit_usd: float
+    """By the twin, mean over redrawn customers."""
+    actual_profit_usd: float | None = None
+    """By the ledger; None where no ledger covers the span."""
+    twin_used_gpu_hours: Amount
+    """By the twin."""
+    actual_used_gpu_hours: Amount
+    """By the readings."""
+    error_ratio: float
+    """Twin over actual, less 1: of the profit where it is known, else of the GPU-hours."""
+    drift: float
+    """CUSUM of the standardised error; past the threshold the twin no longer matches."""
+    threshold: float | None = None
+    """That threshold."""
+    is_valid: bool
+    """Whether the twin may judge."""
+    detail: str
+    """In words."""
+    starts_at: datetime
+    """The span's start."""
+    ends_at: datetime
+    """Its end."""
+
+
+@record("policy_alarms")
+class PolicyAlarm:
+    """A trigger that took a policy out of service, or would have."""
+
+    policy_id: str
+    """The policy that steered."""
+    pool: str | None = None
+    """The pool that showed it; None where it is of them all."""
+    trigger: Literal[
+        "cusum", "late_burn", "price_bounds", "failing_actions", "twin_drift", "weights"
+    ]
+    """What was seen."""
+    value: float
+    """The figure."""
+    threshold: float
+    """What it may not pass."""
+    detail: str
+    """In words, with what was done."""
+    raised_at: datetime
     """When."""
 
 

@@ -1,7 +1,8 @@
 """What decisions promised, what they kept, and what was missed by not acting.
 
 What was overridden is left out of promised against kept: the promise was made for other parameters
-than those that were carried out. Harm counts whoever chose the parameters.
+than those that were carried out. So are promotions of policies: what a policy gains, its own
+decisions gain. Harm counts whoever chose the parameters.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _SCOREBOARD = """
             AS expected_usd, execution_phase = 'succeeded'
                 AND realised_gain_usd_per_hour IS NOT NULL
                 AND verdict = 'approve' AS is_measured
-        FROM decision_states
+        FROM decision_states WHERE action <> 'promote_policy'
     )
 """
 

@@ -90,6 +90,14 @@ class Settings(BaseSettings):
     sample_days: float = Field(
         3.0, gt=0.0, description="Days for which raw GPU samples are kept; roll-ups stay."
     )
+    learn_enabled: bool = Field(
+        True,
+        description=(
+            "Whether a challenger is trained on this console's own history, once a day of the "
+            "fleet's time and in a process of the lowest priority. It needs PyTorch; without it "
+            "the console says so among its training runs."
+        ),
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="What the console writes to its standard error."
     )

@@ -22,7 +22,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from warehouse.actions import action_hash as hash_of
-from warehouse.actions import checked_parameters
+from warehouse.actions import editable_parameters
 from warehouse.records import AuditEvent, Decision, Ticket, UndoRequest, Verdict
 from warehouse.store import Conflict, Store, TicketGone
 
@@ -128,12 +128,12 @@ def override(
     """Say yes with other parameters; `action_hash` is that of the decision as it was seen.
 
     Raises:
-        InvalidParameters: the parameters are not this action's.
+        InvalidParameters: the parameters are not this action's, or it has none to edit.
         NoSuchDecision, AlreadyDecided, Expired, ActionChanged, ReasonNeeded: see above.
     """
     decision = _decidable(store, decision_id, now, action_hash)
     why = _said(reason, "an override")
-    checked = checked_parameters(decision.action, parameters)
+    checked = editable_parameters(decision.action, decision.parameters, parameters)
     return _written(store, _verdict(decision, "override", by, via, why, now, checked))
 
 

@@ -55,6 +55,19 @@ def uniform(seed: int, time: int, entity: int, salt: int) -> float:
     return np.float64(x >> _S11) * _UNIT
 
 
+@compiled
+def stem(seed: int, time: int, salt: int) -> np.uint64:
+    """What all entities of one question and instant share of `uniform`."""
+    x = _mixed(np.uint64(seed) ^ np.uint64(salt) * _GOLDEN)
+    return _mixed(x ^ np.uint64(time))
+
+
+@compiled
+def leaf(root: np.uint64, entity: int) -> float:
+    """`uniform` of one entity, from its `stem`."""
+    return np.float64(_mixed(root ^ np.uint64(entity)) >> _S11) * _UNIT
+
+
 def _mixed_array(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     x = x + _GOLDEN
     x = (x ^ (x >> _S30)) * _FIRST

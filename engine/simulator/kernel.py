@@ -18,6 +18,8 @@ from engine.simulator.hashing import (
     SALT_FAILS,
     SALT_HEALTH,
     SALT_MOMENT,
+    leaf,
+    stem,
     uniform,
 )
 from engine.simulator.layout import (
@@ -48,6 +50,7 @@ from engine.simulator.orders import obey
 from engine.simulator.placement import dequeue, enqueue, find_nodes
 from engine.simulator.runs import begin_run, fail_node, finish, start
 
+ACCEPTED_GPUS = int(Metric.ACCEPTED_GPUS)
 ACCEPTED_JOBS = int(Metric.ACCEPTED_JOBS)
 AVAILABLE_GPU_SECONDS = int(Metric.AVAILABLE_GPU_SECONDS)
 BURST_COST_USD = int(Metric.BURST_COST_USD)
@@ -108,8 +111,23 @@ def _accrue(s: State, when: int) -> None:
 
 
 @compiled
-def _tally(s: State) -> None:
-    """Counts the GPUs anew: cheaper to trust than sums kept in step over every change of state."""
+def tally(s: State) -> None:
+    """What idles is sold as spot; GPUs are counted anew where a node changed its state.
+
+    Between such changes `occupy` and `vacate` keep the idle ones in step.
+    """
+    pool = s.pool[0]
+    if pool.is_stale == 1:
+        _count_gpus(s)
+    # Spot gives way to a job at once, and is no bottomless market.
+    spot = min(pool.spot_share * pool.idle_gpus, s.knobs[0].spot_depth_gpus)
+    if spot < pool.spot_gpus:
+        s.metrics[PREEMPTED_SPOT_GPUS] += pool.spot_gpus - spot
+    pool.spot_gpus = spot
+
+
+@compiled
+def _count_gpus(s: State) -> None:
     pool = s.pool[0]
     idle, opened, owned, burst = 0, 0, 0, 0
     for at in range(s.nodes.shape[0]):
@@ -125,13 +143,9 @@ def _tally(s: State) -> None:
             opened += node.gpus
         elif node.state == CORDONED:
             opened += node.gpus
-    # Spot gives way to a job at once, and is no bottomless market.
-    spot = min(pool.spot_share * idle, s.knobs[0].spot_depth_gpus)
-    if spot < pool.spot_gpus:
-        s.metrics[PREEMPTED_SPOT_GPUS] += pool.spot_gpus - spot
-    pool.spot_gpus = spot
     pool.idle_gpus, pool.open_gpus = idle, opened
     pool.owned_on_gpus, pool.burst_on_gpus = owned, burst
+    pool.is_stale = 0
 
 
 @compiled
@@ -151,6 +165,7 @@ def _settle(s: State) -> None:
         elif kind == READY:
             s.nodes[entity].state = ACTIVE
             s.nodes[entity].health_score = 1.0
+            s.pool[0].is_stale = 1
             write_log(s, LOG_NODE_READY, -1, entity)
         else:
             fail_node(s, entity)
@@ -161,19 +176,21 @@ def _look_at_nodes(s: State) -> None:
     """Draws, on the tick, which nodes begin to degrade and which will fail before the next."""
     pool, knobs = s.pool[0], s.knobs[0]
     now, seed = pool.now, pool.seed
+    degrades, breaks = stem(seed, now, SALT_DEGRADES), stem(seed, now, SALT_BREAKS)
+    fails, noises = stem(seed, now, SALT_FAILS), stem(seed, now, SALT_HEALTH)
     for at in range(s.nodes.shape[0]):
         node = s.nodes[at]
         if node.state != ACTIVE and node.state != CORDONED:
             continue
-        if node.degraded == 0 and uniform(seed, now, at, SALT_DEGRADES) < knobs.degrades_per_tick:
+        if node.degraded == 0 and leaf(degrades, at) < knobs.degrades_per_tick:
             node.degraded = 1
-        breaks = node.degraded == 1 and uniform(seed, now, at, SALT_BREAKS) < knobs.breaks_per_tick
-        if breaks or uniform(seed, now, at, SALT_FAILS) < knobs.fails_per_tick:
+        will_break = node.degraded == 1 and leaf(breaks, at) < knobs.breaks_per_tick
+        if will_break or leaf(fails, at) < knobs.fails_per_tick:
             moment = 1 + int(uniform(seed, now, at, SALT_MOMENT) * (TICK_SECONDS - 1))
             node.fails_at = now + moment
             push_event(s, node.fails_at, FAIL, at)
         # Noisy on purpose: the two ranges overlap, so that one reading proves nothing.
-        noise = uniform(seed, now, at, SALT_HEALTH)
+        noise = leaf(noises, at)
         node.health_score = 0.35 + 0.45 * noise if node.degraded == 1 else 0.70 + 0.30 * noise
 
 
@@ -220,13 +237,14 @@ def _offer(s: State, index: int) -> None:
             write_log(s, LOG_PRICED_OUT, index, -1)
             return
         s.metrics[ACCEPTED_JOBS] += 1
+        s.metrics[ACCEPTED_GPUS] += job.gpus
     job.status = QUEUED
     enqueue(s, index)
     write_log(s, LOG_SUBMITTED, index, -1)
 
 
 @compiled
-def _serve_queue(s: State) -> None:
+def serve_queue(s: State) -> None:
     """Starts what fits: strictly from the head in a replay, with backfill in a live pool."""
     pool = s.pool[0]
     backfill = s.knobs[0].live == 1
@@ -247,7 +265,8 @@ def _serve_queue(s: State) -> None:
 
 
 @compiled
-def _advance_row(s: State, until: int) -> None:
+def advance_row(s: State, until: int) -> None:
+    """Carries one row to `until`, inclusive."""
     pool, live = s.pool[0], s.knobs[0].live == 1
     while True:
         arrival = FOREVER
@@ -269,11 +288,32 @@ def _advance_row(s: State, until: int) -> None:
         while pool.next_arrival < pool.job_count and s.jobs[pool.next_arrival].submitted_at <= when:
             _offer(s, pool.next_arrival)
             pool.next_arrival += 1
-        _serve_queue(s)
+        serve_queue(s)
         if live:
-            _tally(s)
+            tally(s)
     if until < FOREVER:
         _accrue(s, until)
+
+
+@compiled
+def row_of(states: State, row: int) -> State:
+    """One row's view; a row of fewer nodes than the widest sees only its own."""
+    count = states.knobs[row, 0].node_count
+    if count == 0:
+        count = states.nodes.shape[1]
+    return State(
+        states.knobs[row],
+        states.pool[row],
+        states.nodes[row][:count],
+        states.gpus[row][:count],
+        states.jobs[row],
+        states.queue[row],
+        states.heap[row],
+        states.market[row],
+        states.metrics[row],
+        states.log[row],
+        states.scratch[row],
+    )
 
 
 @compiled
@@ -291,24 +331,13 @@ def advance_many(
     the rows out among themselves.
     """
     for row in range(until.shape[0]):
-        s = State(
-            states.knobs[row],
-            states.pool[row],
-            states.nodes[row],
-            states.gpus[row],
-            states.jobs[row],
-            states.queue[row],
-            states.heap[row],
-            states.market[row],
-            states.metrics[row],
-            states.log[row],
-            states.scratch[row],
-        )
+        s = row_of(states, row)
         for turn in range(orders.shape[1]):
             if orders[row, turn, 0] > 0:
                 obey(s, orders[row, turn], replies[row, turn])
         if orders.shape[1] > 0:
-            _serve_queue(s)
+            s.pool[0].is_stale = 1
+            serve_queue(s)
             if s.knobs[0].live == 1:
-                _tally(s)
-        _advance_row(s, until[row])
+                tally(s)
+        advance_row(s, until[row])

@@ -31,8 +31,10 @@ OWNED, BURST = range(2)
 NODE_KINDS = ("owned", "burst")
 
 # Jobs. OFFERED is a job whose submission has not come yet.
-OFFERED, PRICED_OUT, QUEUED, RUNNING, MIGRATING, FINISHED, LEFT = range(7)
-JOB_STATES = ("offered", "priced_out", "queued", "running", "migrating", "finished", "left")
+OFFERED, PRICED_OUT, QUEUED, RUNNING, MIGRATING, FINISHED, LEFT, MOVED = range(8)
+JOB_STATES = (
+    "offered", "priced_out", "queued", "running", "migrating", "finished", "left", "moved",
+)  # fmt: skip
 
 # Kinds of heap events, in the order in which one instant settles them.
 END, RESUME, READY, FAIL = range(4)
@@ -50,6 +52,7 @@ KNOBS = np.dtype(
         ("live", "i8"),  # 0: exact replay: no money, no failures, the head of the queue blocks
         ("order", "i8"),  # FIFO or SJF by true duration
         ("node_gpus", "i8"),  # a job of more takes whole nodes of this size
+        ("node_count", "i8"),  # nodes of this row; 0: as many as the array holds
         ("owned_usd_per_gpu_second", "f8"),
         ("busy_usd_per_gpu_second", "f8"),
         ("burst_usd_per_gpu_second", "f8"),
@@ -96,6 +99,8 @@ POOL = np.dtype(
         ("open_gpus", "i8"),  # all GPUs of active and cordoned nodes
         ("owned_on_gpus", "i8"),
         ("burst_on_gpus", "i8"),
+        ("is_stale", "i8"),  # 1: a node changed its state since the GPUs were last counted
+        ("guest_count", "i8"),  # jobs taken over from other pools; they sit at the end of `jobs`
     ]
 )
 NODE = np.dtype(
@@ -109,6 +114,7 @@ NODE = np.dtype(
         ("degraded", "i8"),
         ("fails_at", "i8"),
         ("failures", "i8"),
+        ("is_suspect", "i8"),  # 1: closed in order to be repaired
         ("health_score", "f8"),
     ]
 )
@@ -166,9 +172,11 @@ class State(NamedTuple):
 
 def blank_state(rows: int, nodes: int, gpus: int, jobs: int, ticks: int = 1, log: int = 1) -> State:
     """A state of zeros with room for so many nodes, GPUs a node, jobs, market ticks, log lines."""
+    pool = np.zeros((rows, 1), POOL)
+    pool["is_stale"] = 1
     return State(
         knobs=np.zeros((rows, 1), KNOBS),
-        pool=np.zeros((rows, 1), POOL),
+        pool=pool,
         nodes=np.zeros((rows, nodes), NODE),
         gpus=np.zeros((rows, nodes, gpus), np.int64),
         jobs=np.zeros((rows, jobs), JOB),

@@ -48,6 +48,12 @@ class Metric(IntEnum):
     STOPPED_NODES = 25
     PREEMPTED_SPOT_GPUS = 26
     """idle GPUs that were sold as spot and taken back for a job"""
+    ACCEPTED_GPUS = 27
+    """GPUs of the jobs that took the price"""
+    FINISHED_GPUS = 28
+    """GPUs of the jobs that finished"""
+    MOVED_JOBS = 29
+    """jobs taken over from another pool"""
 
 
 METRIC_COUNT = len(Metric)

@@ -47,7 +47,8 @@ def _note(reply: Integers, target: int) -> None:
 
 
 @compiled
-def _switch_on(s: State, at: int) -> None:
+def switch_on(s: State, at: int) -> None:
+    """Starts a node that is off."""
     pool, knobs, node = s.pool[0], s.knobs[0], s.nodes[at]
     boot = knobs.owned_boot_seconds
     if node.kind == BURST:
@@ -67,7 +68,8 @@ def _switch_on(s: State, at: int) -> None:
 
 
 @compiled
-def _switch_off(s: State, at: int) -> None:
+def switch_off(s: State, at: int) -> None:
+    """Stops an empty node; a lease ended early still owes what is left of its minimum bill."""
     pool, knobs, node = s.pool[0], s.knobs[0], s.nodes[at]
     if node.kind == BURST:
         owed = knobs.minimum_bill_seconds - (pool.now - node.billed_from)
@@ -81,7 +83,7 @@ def _switch_off(s: State, at: int) -> None:
 
 
 @compiled
-def _drain(s: State, at: int) -> int:
+def drain(s: State, at: int) -> int:
     """Moves what can move off the node; the number of jobs moved."""
     moved = 0
     for slot in range(s.nodes[at].gpus):
@@ -92,48 +94,68 @@ def _drain(s: State, at: int) -> int:
 
 
 @compiled
-def _scale_up(s: State, wanted: int, reply: Integers) -> None:
+def scale_up(s: State, wanted: int, reply: Integers) -> None:
+    """Starts nodes, our own first."""
     for kind in (OWNED, BURST):  # our own machines cost power alone
         for at in range(s.nodes.shape[0]):
             if reply[1] == wanted:
                 return
             if s.nodes[at].state == OFF and s.nodes[at].kind == kind:
-                _switch_on(s, at)
+                switch_on(s, at)
                 _note(reply, at)
 
 
 @compiled
-def _scale_down(s: State, wanted: int, drain: int, reply: Integers) -> None:
+def _stop_empty(s: State, wanted: int, kind: int, reply: Integers) -> None:
     pool, minimum = s.pool[0], s.knobs[0].minimum_bill_seconds
-    for kind in (BURST, OWNED):
-        for at in range(s.nodes.shape[0] - 1, -1, -1):
-            node = s.nodes[at]
-            if reply[1] == wanted:
-                return
-            if node.kind != kind or (node.state != ACTIVE and node.state != CORDONED):
-                continue
-            # An empty lease inside its minimum bill is free to keep.
-            if kind == BURST and pool.now - node.billed_from < minimum:
-                continue
-            if node.free_gpus == node.gpus:
-                _switch_off(s, at)
-                _note(reply, at)
-    while drain == 1 and reply[1] < wanted:
+    for at in range(s.nodes.shape[0] - 1, -1, -1):
+        node = s.nodes[at]
+        if reply[1] == wanted:
+            return
+        if node.kind != kind or (node.state != ACTIVE and node.state != CORDONED):
+            continue
+        # An empty lease inside its minimum bill is free to keep.
+        if kind == BURST and pool.now - node.billed_from < minimum:
+            continue
+        if node.free_gpus == node.gpus:
+            switch_off(s, at)
+            _note(reply, at)
+
+
+@compiled
+def _stop_least_used(s: State, wanted: int, kind: int, reply: Integers) -> None:
+    """Empties nodes of a kind by migration, the least used first, and stops them."""
+    pool, minimum = s.pool[0], s.knobs[0].minimum_bill_seconds
+    while reply[1] < wanted:
         least, chosen = 1 << 30, -1
         for at in range(s.nodes.shape[0] - 1, -1, -1):
             node = s.nodes[at]
-            lease_is_young = node.kind == BURST and pool.now - node.billed_from < minimum
-            if node.state == ACTIVE and not lease_is_young and node.gpus - node.free_gpus < least:
+            if node.kind != kind or node.state != ACTIVE:
+                continue
+            lease_is_young = kind == BURST and pool.now - node.billed_from < minimum
+            if not lease_is_young and node.gpus - node.free_gpus < least:
                 least, chosen = node.gpus - node.free_gpus, at
         if chosen < 0:
             return
         s.nodes[chosen].state = CORDONED
-        _drain(s, chosen)
+        drain(s, chosen)
         if s.nodes[chosen].free_gpus < s.nodes[chosen].gpus:
             s.nodes[chosen].state = ACTIVE  # it could not be emptied, and fuller ones won't be
             return
-        _switch_off(s, chosen)
+        switch_off(s, chosen)
         _note(reply, chosen)
+
+
+@compiled
+def scale_down(s: State, wanted: int, also_drain: int, reply: Integers) -> None:
+    """Stops empty nodes, leases first; with `also_drain` 1 the least used are emptied too."""
+    for kind in (BURST, OWNED):
+        _stop_empty(s, wanted, kind, reply)
+        # A lease costs ten times an own node's power: it is emptied before an own one is stopped.
+        if also_drain == 1 and kind == BURST:
+            _stop_least_used(s, wanted, kind, reply)
+    if also_drain == 1:
+        _stop_least_used(s, wanted, OWNED, reply)
 
 
 @compiled
@@ -142,13 +164,13 @@ def _order_node(s: State, kind: int, at: int, reply: Integers) -> int:
     if kind == CANCEL:
         if node.state != PROVISIONING:
             return WRONG_STATE
-        _switch_off(s, at)
+        switch_off(s, at)
     elif kind == RELEASE:
         if node.state != ACTIVE and node.state != CORDONED:
             return WRONG_STATE
         if node.free_gpus < node.gpus:
             return NOTHING
-        _switch_off(s, at)
+        switch_off(s, at)
     elif kind == CORDON:
         if node.state != ACTIVE:
             return WRONG_STATE
@@ -161,7 +183,7 @@ def _order_node(s: State, kind: int, at: int, reply: Integers) -> int:
         if node.state != ACTIVE and node.state != CORDONED:
             return WRONG_STATE
         node.state = CORDONED
-        reply[1] = _drain(s, at)
+        reply[1] = drain(s, at)
     elif kind == REPAIR:
         if node.state != CORDONED or node.free_gpus < node.gpus:
             return WRONG_STATE
@@ -180,9 +202,9 @@ def obey(s: State, order: Integers, reply: Integers) -> None:
     reply[:] = 0
     if kind in (SCALE_UP, SCALE_DOWN):
         if kind == SCALE_UP:
-            _scale_up(s, first, reply)
+            scale_up(s, first, reply)
         else:
-            _scale_down(s, first, second, reply)
+            scale_down(s, first, second, reply)
         reply[0] = DONE if reply[1] > 0 else NOTHING
     elif kind == SET_PRICE:
         reply[1] = s.pool[0].price_micro_usd

@@ -17,6 +17,8 @@ def find_nodes(s: State, gpus: int, but: int) -> int:
     `but` is a node to leave out (-1 for none). Nothing is changed.
     """
     size = s.knobs[0].node_gpus
+    if s.knobs[0].live == 1 and s.pool[0].is_stale == 0 and gpus > s.pool[0].idle_gpus:
+        return 0
     if gpus <= size:
         best, least = -1, size + 1
         for at in range(s.nodes.shape[0]):
@@ -52,6 +54,7 @@ def occupy(s: State, index: int, count: int) -> None:
         # A gang owns its nodes whole, also where its size is no multiple of theirs.
         wanted = job.gpus if count == 1 and job.gpus <= s.knobs[0].node_gpus else s.nodes[at].gpus
         s.nodes[at].free_gpus -= wanted
+        s.pool[0].idle_gpus -= wanted
         if count > 1:
             write_log(s, LOG_PLACED, index, at)
         slot = 0
@@ -69,10 +72,14 @@ def vacate(s: State, index: int) -> None:
     first = job.node
     last = first + 1 if job.nodes == 1 else s.nodes.shape[0]
     for at in range(first, last):
+        if s.nodes[at].free_gpus == s.nodes[at].gpus:
+            continue
         for slot in range(s.nodes[at].gpus):
             if s.gpus[at, slot] == index + 1:
                 s.gpus[at, slot] = 0
                 s.nodes[at].free_gpus += 1
+                if s.nodes[at].state == ACTIVE:
+                    s.pool[0].idle_gpus += 1
     job.node = -1
     job.nodes = 0
 

@@ -32,6 +32,7 @@ LATE_JOBS = int(Metric.LATE_JOBS)
 LOST_GPU_SECONDS = int(Metric.LOST_GPU_SECONDS)
 REFUND_USD = int(Metric.REFUND_USD)
 STARTED_JOBS = int(Metric.STARTED_JOBS)
+FINISHED_GPUS = int(Metric.FINISHED_GPUS)
 FINISHED_JOBS = int(Metric.FINISHED_JOBS)
 INTERRUPTED_JOBS = int(Metric.INTERRUPTED_JOBS)
 MIGRATED_JOBS = int(Metric.MIGRATED_JOBS)
@@ -91,6 +92,7 @@ def finish(s: State, index: int) -> None:
     job.status = FINISHED
     job.run_from = job.ended_at = pool.now
     s.metrics[FINISHED_JOBS] += 1
+    s.metrics[FINISHED_GPUS] += job.gpus
 
 
 @compiled
@@ -141,8 +143,9 @@ def fail_node(s: State, at: int) -> None:
         holder = s.gpus[at, slot]
         if holder > 0:
             _interrupt(s, holder - 1, at)
+    pool.is_stale = 1
     node.failures += 1
-    node.degraded = 0
+    node.degraded = node.is_suspect = 0
     node.fails_at = 0
     s.metrics[FAILED_NODES] += 1
     write_log(s, LOG_NODE_FAILED, -1, at)

@@ -17,14 +17,27 @@ from warehouse.actions import ACTION_SPECS, checked_parameters
 def make_seen(
     *, off: int = 0, flows: dict[str, float] | None = None, **state: Any
 ) -> PoolObservation:
-    """A pool of 32 owned nodes, `off` of them switched off, read just now."""
+    """A pool of 32 owned nodes, `off` of them switched off, read just now.
+
+    The GPUs in use are spread over the nodes that are on and not empty.
+    """
     pool, read = make_pool(), make_pool_state(nodes_off=off, **state)
+    busy = max(32 - off - read.nodes_empty, 1)
     nodes = tuple(
-        make_node(node_id=f"node-{i}", state="off" if i < off else "active") for i in range(32)
+        make_node(
+            node_id=f"node-{i:02d}",
+            state="off" if i < off else "active",
+            gpus_used=_share(read.gpus_used, busy, i - off),
+        )
+        for i in range(32)
     )
     arrivals = pl.DataFrame(schema={"pool": pl.String, "event": pl.String})
     features = features_of(pool, read, nodes, NOON) | flows_of(arrivals, POOL)
     return PoolObservation("seen-1", pool, read, nodes, pl.DataFrame(), features, 1, NOON)
+
+
+def _share(gpus: int, nodes: int, place: int) -> int:
+    return gpus // nodes + (place < gpus % nodes) if 0 <= place < nodes else 0
 
 
 GOALS = [

@@ -81,6 +81,21 @@ class TestAdjustPrice(ActionContract):
         assert self.action.recheck(make_seen(), {"price_usd_per_gpu_hour": 2.5}) is not None
 
 
+class TestPromotePolicy(ActionContract):
+    name = "promote_policy"
+    parameters: ClassVar = {"policy_id": "learned-1"}
+
+    def test_no_pool_asks_for_it(self) -> None:
+        assert self.action.candidates(make_seen(), KEEP) == []
+
+    def test_its_command_and_its_undoing_name_the_policy(self) -> None:
+        hands = RecordingHands()
+        self.action.execute(hands, "d", "all", self.parameters)
+        self.action.undo(hands, "d:undo", "all", {"policy_id": "learned-1"})
+        asked = {"policy_id": "learned-1"}
+        assert hands.asked == [("d", "promote_policy", asked), ("d:undo", "roll_back", asked)]
+
+
 class TestDoNothing(ActionContract):
     name = "do_nothing"
     parameters: ClassVar = {}

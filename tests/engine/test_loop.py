@@ -186,7 +186,7 @@ def test_three_failures_in_a_row_open_the_breaker_until_a_person_closes_it(
 
 def test_a_failing_pool_is_on_record_and_stops_nothing_else(played: Played) -> None:
     class Sick:
-        def gains(self, *_: Any) -> list[Any]:
+        def gains(self, *_: Any, **__: Any) -> list[Any]:
             raise ValueError("no sense in these rows")
 
     proposed(played)

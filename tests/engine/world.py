@@ -76,7 +76,12 @@ class Played:
         self.judge = TwinJudge(self.world)
         terms = {pool.name: pool.economics for pool in pools}
         self.engine = Engine(
-            store, self.world.clock, self.hands, self.judge, Planner(terms, rollouts=rollouts)
+            store,
+            self.world.clock,
+            self.hands,
+            self.judge,
+            Planner(terms, rollouts=rollouts),
+            terms=terms,
         )
 
     @property

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from pages._context import NotAllowed
-from tests.makers import NOON, make_decision
+from tests.makers import NOON, make_champion, make_decision
 from tests.pages.conftest import Console, ids_in, pressed, words_in
 from warehouse import audit, controls, decisions
 from warehouse.records import Role, User
 
 SHOWN = make_decision()
 ASKED = {"id": SHOWN.decision_id, "hash": SHOWN.action_hash}
+ROLLED_BACK = {"engine-back-of.data": "net-a", "engine-back-reason.value": "it lost"}
 BLOCK = {"startRow": 0, "endRow": 50, "sortModel": []}
 ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
 Ask = Callable[[Console], Any]
@@ -84,6 +85,16 @@ GUARDED: dict[str, tuple[Role, Ask]] = {
         "operator",
         patterned("overview-waiting.children", "overview-approve", **ASKED),
     ),
+    "the dial is turned": (
+        "operator",
+        lambda console: console.call(
+            "engine-dial-box.children", {"engine-dial.value": "service"}, "engine-dial.value"
+        ),
+    ),
+    "a policy is rolled back": (
+        "operator",
+        button("engine-back-dialog.opened", "engine-back-confirm", **ROLLED_BACK),
+    ),
     "it is approved": ("operator", said("approve")),
     "it is overridden": ("operator", said("override")),
     "it is rejected": ("operator", said("reject")),
@@ -100,6 +111,7 @@ def written(console: Console) -> list[Any]:
 @pytest.fixture
 def filled(console: Console) -> Console:
     decisions.propose(console.store, SHOWN)
+    console.store.append([make_champion()])
     audit.record(console.store, "jon", "session.start", "secret-target", via="browser", at=NOON)
     return console
 
@@ -144,8 +156,9 @@ def test_every_callback_that_notifies_or_reads_the_record_is_among_those(console
     assert kinds == {
         "admin-grid", "admin-download", "admin-kill-confirm", "admin-mode", "admin-breaker",
         "admin-limits-save", "shell-speed", "decisions-approve", "overview-approve",
-        "decisions-confirm", "decisions-undo",
-        "decisions-grid", "jobs-grid", "jobs-download",  # these show what every viewer may see
+        "decisions-confirm", "decisions-undo", "engine-dial", "engine-back-confirm",
+        "decisions-grid", "jobs-grid", "jobs-download", "engine-grid", "engine-download",
+        # these show what every viewer may see
     }  # fmt: skip
 
 

@@ -113,8 +113,17 @@ def test_a_callback_that_fails_tells_the_person_and_leaves_the_page_as_it_is(
 
 
 def test_every_component_id_begins_with_its_page(console: Console) -> None:
-    houses = ("shell-", "overview-", "fleet-", "jobs-", "decisions-", "admin-", "_pages_")
-    for path in ("/", "/fleet", "/jobs", "/decisions", "/admin"):
+    houses = (
+        "shell-",
+        "overview-",
+        "fleet-",
+        "jobs-",
+        "decisions-",
+        "engine-",
+        "admin-",
+        "_pages_",
+    )
+    for path in ("/", "/fleet", "/jobs", "/decisions", "/engine", "/admin"):
         name = path.strip("/") or "overview"
         strangers = {each for each in ids_in(console.open(path)) if not each.startswith(f"{name}-")}
         assert not strangers
@@ -125,6 +134,7 @@ def test_every_callback_writes_to_something_that_some_page_has(console: Console)
     drawn_later = {
         "overview-approve", "decisions-approve", "decisions-parameters", "decisions-reason",
         "decisions-confirm", "decisions-parameter", "admin-kill", "admin-breaker",
+        "engine-back",
     }  # fmt: skip
     known = console.layout_ids() | drawn_later
     for each in console.callbacks():

@@ -142,3 +142,13 @@ def test_every_change_is_audited(store: Store) -> None:
         ("bob", "mode.scale_up", "browser"),
     ]
     assert events[0].detail == {"value": 600, "reason": "trial"}
+
+
+def test_the_dial_stands_at_balanced_until_it_is_turned_to_what_is_on_it(store: Store) -> None:
+    assert controls.dial(store) == "balanced"
+    controls.set_dial(store, "service", by="ada", reason="fair", now=NOON)
+    found = controls.dial_setting(store)
+    assert (found.name, found.set_by, found.set_at) == ("service", "ada", NOON)
+    with pytest.raises(controls.UnknownDial, match="balanced, profit, service"):
+        controls.set_dial(store, "fame", by="ada", now=LATER)
+    assert controls.dial(store) == "service"

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from engine.policies.registry import baseline
 from engine.simulator import compiled
 from engine.simulator.fleet import SimulatedFleet
 from engine.simulator.kernel import advance_many
@@ -17,6 +18,7 @@ from engine.simulator.planning import (
     cordon_order,
     migrate_order,
     price_order,
+    quarter_offers,
     remaining_seconds,
     rollouts,
 )
@@ -79,6 +81,51 @@ def test_a_rollout_begins_with_what_is_observed(fleet: SimulatedFleet, seen: Obs
     assert used == pytest.approx(int(record["used_gpus"]), abs=8)
     on = at_once.metrics[0, :, Metric.AVAILABLE_GPU_SECONDS]
     assert (on == record["open_gpus"]).all()
+
+
+def test_the_rule_goes_on_in_every_alternative_from_the_next_quarter_on(
+    seen: ObservedPool,
+) -> None:
+    told = seen._replace(offers_forecast=np.array([20.0, 20, 20, 20, 15]))
+    alternatives = [[], [price_order(4.5)], [(SCALE_UP, 3, 0)]]
+    asked = {"count": 16, "horizon_seconds": 4 * 3600, "seed": 3}
+    alone = rollouts(told, alternatives, **asked)
+    ruled = rollouts(told, alternatives, **asked, then=baseline("rule"))
+    assert (ruled.gain_usd[0] == 0).all()
+    # A price that is set right again soon matters less than one that stays.
+    assert 0 < 3 * abs(ruled.mean_gain_usd[1]) < abs(alone.mean_gain_usd[1])
+    offers = ruled.metrics[:, :, Metric.OFFERED_JOBS]
+    assert (offers == offers[0]).all()
+    again = rollouts(told, alternatives, **asked, then=baseline("rule"))
+    assert (again.metrics == ruled.metrics).all()
+    # Within the first quarter nobody but the order has acted.
+    first = [
+        rollouts(told, alternatives, count=4, horizon_seconds=900, seed=3, then=then)
+        for then in (None, baseline("rule"))
+    ]
+    assert (first[0].metrics == first[1].metrics).all()
+
+
+def test_who_comes_is_drawn_around_the_forecast_whose_error_lasts(seen: ObservedPool) -> None:
+    told = np.array([40.0, 30.0, 25.0, 25.0, 60.0])
+    offers = quarter_offers(seen._replace(offers_forecast=told), 30)
+    assert offers[:2] == pytest.approx(10.0)
+    assert offers[2:4] == pytest.approx(5.0)
+    assert offers.sum() == pytest.approx(24 * 25 / 4 + 6 * offers[-1])
+    came = [
+        rollouts(seen._replace(offers_forecast=one), [[]], count=400, horizon_seconds=3600)
+        .metrics[0, :, Metric.OFFERED_JOBS]
+        for one in (told, np.array([40.0, 30, 25, 25, 0]))
+    ]  # fmt: skip
+    assert [one.mean() for one in came] == pytest.approx([30.0, 30.0], rel=0.1)
+    assert came[0].std() == pytest.approx(60.0 / 2.563, rel=0.15)
+    assert came[1].std() == pytest.approx(np.sqrt(30.0), rel=0.15)
+
+
+def test_an_interval_holds_one_draw_more(seen: ObservedPool) -> None:
+    plan = rollouts(seen, [[], [(SCALE_UP, 2, 0)]], count=9, horizon_seconds=900)
+    ordered = np.sort(plan.gain_usd[1])
+    assert plan.interval_usd(0.8)[1].tolist() == [ordered[0], ordered[-1]]
 
 
 def test_an_empty_pool_without_a_past_can_be_planned(seen: ObservedPool) -> None:

@@ -1,0 +1,1 @@
+"""Learning: tuning, training and judging policies in the simulator."""
