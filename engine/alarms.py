@@ -41,6 +41,11 @@ _STARTS = """
     FROM pool_states WHERE measured_at >= $since AND measured_at < $until
     GROUP BY ALL ORDER BY pool, quarter
 """
+_STEERED = """
+    SELECT DISTINCT d.pool FROM executions e JOIN decisions d USING (decision_id)
+    WHERE d.policy = $policy_id AND e.kind = 'do' AND e.phase = 'succeeded'
+        AND e.happened_at >= $since
+"""
 _PRICES = """
     SELECT p.pool, p.price_usd_per_gpu_hour AS price, s.market_usd_per_gpu_hour AS market
     FROM price_list p
@@ -146,11 +151,16 @@ def _late(store: Store, watched: Watched, now: datetime) -> Iterator[tuple[str, 
     rows = store.query(_STARTS, since=since, until=now)
     scores = store.query(_SCORES, policy_id=watched.policy_id, since=now - SCORES_SPAN)
     usual = dict(scores.group_by("pool").agg(pl.col("rule_late_ratio").mean()).iter_rows())
+    # Where nothing was carried out, or nobody knows how late the rule would be, the queues are not
+    # the policy's doing: people who leave every proposal unanswered have queues too.
+    steered = set(store.query(_STEERED, policy_id=watched.policy_id, since=since)["pool"])
     for (pool,), counted in rows.group_by("pool", maintain_order=True):
+        if pool not in steered or pool not in usual:
+            continue
         late, started = np.zeros(quarters), np.zeros(quarters)
         late[counted["quarter"]] = counted["late"]
         started[counted["quarter"]] = counted["started"]
-        budget = max(usual.get(pool, 0.0) + LATE_EXCESS_RATIO, LEAST_LATE_BUDGET_RATIO)
+        budget = max(usual[pool] + LATE_EXCESS_RATIO, LEAST_LATE_BUDGET_RATIO)
         alarm = undoing.late_burn_alarm(late, started, budget_ratio=min(budget, 0.5))
         if alarm:
             yield str(pool), alarm

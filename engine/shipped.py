@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from engine.champion import PROGRAM
 from engine.policies.learned import SHIPPED, Learned, learned, policy_id_of
 from engine.policies.network import WeightsError
 from warehouse import policies
-from warehouse.records import Champion, PolicyVersion
+from warehouse.records import Champion, PolicyVersion, TrainingRun
 from warehouse.store import Store
 
 
@@ -29,7 +30,7 @@ def register_shipped(store: Store, now: datetime, path: Path = SHIPPED) -> str |
     with store.transaction():
         steering = policies.steering(store)
         if not _is_known(store, policy_id):
-            store.append([_shipped_version(policy_id, made, path, now)])
+            store.append([_shipped_version(policy_id, made, path, now), *_its_training(path, now)])
         reason = _why_it_steers(store, steering, policy_id)
         if reason:
             store.append([_shipped_champion(policy_id, steering, reason, now)])
@@ -83,7 +84,43 @@ def _shipped_version(policy_id: str, made: Learned, path: Path, now: datetime) -
     )
 
 
+def _its_training(path: Path, now: datetime) -> list[TrainingRun]:
+    """How it learned, from the record that lies beside its weights; none where that is missing."""
+    try:
+        record = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        curve = [_point(one) for one in record["curve"] if "score" in one]
+        return [
+            TrainingRun(
+                run_id=f"shipped-{record['sha256'][:12]}",
+                purpose="shipped",
+                seeds=list(record["plan"]["seeds"]),
+                decisions=record["plan"]["decisions"] * len(record["plan"]["seeds"]),
+                duration_seconds=record["seconds"],
+                curve=curve,
+                outcome="finished",
+                detail=f"`{record['command']}`, {record['date']}, before it came here.",
+                started_at=now,
+            )
+        ]
+    except (OSError, ValueError, KeyError):
+        return []  # the policy is what its weights are, with or without a record
+
+
+def _point(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "seed": record["seed"],
+        "decisions": int(record["decisions"]),
+        "gain_ratio": round(record["score"], 5),
+        "explained_variance": round(record["explained_variance"], 4),
+        "approx_kl": round(record["kl"], 5),
+    }
+
+
+_WORDS = {"low": "gain_low_ratio", "high": "gain_high_ratio"}
+
+
 def _figures(by_set: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the first set by name, which pages list, and all of them by set."""
     first = next((figures for figures in by_set.values() if isinstance(figures, dict)), {})
-    return {**first, "by_set": dict(by_set)}
+    named = {_WORDS.get(name, name): value for name, value in first.items()}
+    return {**named, "by_set": dict(by_set)}

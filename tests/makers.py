@@ -318,6 +318,7 @@ def make_score(**changes: Any) -> ShadowScore:
 
 def make_twin_check(**changes: Any) -> TwinCheck:
     made = TwinCheck(
+        threshold=6.0,
         pool=POOL,
         twin_profit_usd=1010.0,
         actual_profit_usd=1000.0,

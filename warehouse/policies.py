@@ -237,9 +237,6 @@ def alarms(store: Store, limit: int = 50) -> pl.DataFrame:
 
 
 def drift_threshold(store: Store) -> float | None:
-    """What the twin's drift may not pass, as the newest alarm of it tells; None before any."""
-    found = store.query(
-        "SELECT threshold FROM policy_alarms WHERE trigger = 'twin_drift' "
-        "ORDER BY raised_at DESC LIMIT 1"
-    )
-    return float(found.item()) if found.height else None
+    """What the twin's drift may not pass, as its newest check tells; None before any."""
+    found = store.query("SELECT threshold FROM twin_checks ORDER BY ends_at DESC LIMIT 1")
+    return float(found.item()) if found.height and found.item() is not None else None

@@ -98,7 +98,15 @@ def trained_member(plan: Plan, seed: int, start: Path | None = None) -> tuple[An
         practice = Practice(practice.episodes, rule, replace(practice.settings, turns_dial=True))
         settings = replace(settings, decisions=plan.dial_decisions, critic_updates=1)
         member = ppo.train(practice, settings, seed, start=with_dial(member)).member
-    return member, [{k: r[k] for k in CURVE if k in r} | {"seed": seed} for r in records]
+    return member, [_point(record) | {"seed": seed} for record in records if _is_kept(record)]
+
+
+def _is_kept(record: Record) -> bool:
+    return "score" in record or int(record["update"]) % 10 == 0
+
+
+def _point(record: Record) -> Record:
+    return {name: round(record[name], 6) for name in CURVE if name in record}
 
 
 def with_dial(member: Member) -> Member:

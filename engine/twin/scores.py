@@ -167,6 +167,7 @@ def _checked(store: Store, pool: str, span: Span, window: Window) -> TwinCheck:
         actual_used_gpu_hours=actual.used_gpu_hours,
         error_ratio=error,
         drift=sum_of_errors,
+        threshold=threshold(),
         is_valid=matches,
         detail=_sentence(earned, used, actual, error, sum_of_errors, matches),
         starts_at=window.starts_at,

@@ -122,11 +122,7 @@ def _verdict(decision_id: str, verdict: str) -> Verdict:
     )  # fmt: skip
 
 
-def test_late_starts_that_burn_the_budget_over_both_windows_roll_it_back(
-    store: Store, tmp_path: Path
-) -> None:
-    crown(store, tmp_path, NOON)
-    now = NOON + 7 * HOUR
+def _a_late_morning(store: Store, now: datetime) -> None:
     store.append(
         [
             make_pool_state(
@@ -136,8 +132,37 @@ def test_late_starts_that_burn_the_budget_over_both_windows_roll_it_back(
             for at in range(24)
         ]
     )  # fmt: skip
+
+
+def test_late_starts_that_burn_the_budget_over_both_windows_roll_it_back(
+    store: Store, tmp_path: Path
+) -> None:
+    crown(store, tmp_path, NOON)
+    now = NOON + 7 * HOUR
+    _a_late_morning(store, now)
+    ends = now - HOUR
+    store.append(
+        [
+            make_score(policy_id="learned-1", rule_late_ratio=0.05, starts_at=NOON, ends_at=ends),
+            make_decision(decision_id="d-1", policy="learned-1"),
+            _end("d-1", "succeeded", now - 2 * HOUR),
+        ]
+    )
     (alarm,) = _watched(store, tmp_path, now)
     assert (alarm.trigger, alarm.pool) == ("late_burn", POOL)
+
+
+def test_queues_of_a_pool_where_nobody_let_it_do_anything_are_not_its_fault(
+    store: Store, tmp_path: Path
+) -> None:
+    crown(store, tmp_path, NOON)
+    now = NOON + 7 * HOUR
+    _a_late_morning(store, now)
+    score = make_score(
+        policy_id="learned-1", rule_late_ratio=0.05, starts_at=NOON, ends_at=now - HOUR
+    )
+    store.append([score, make_decision(decision_id="d-1", policy="learned-1")])
+    assert _watched(store, tmp_path, now) == []
 
 
 def test_a_drifting_twin_is_said_once_and_rolls_nobody_back(store: Store, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.makers import (
     make_champion,
     make_policy,
     make_training_run,
+    make_twin_check,
 )
 from warehouse import policies
 from warehouse.audit import audit
@@ -121,4 +122,5 @@ def test_runs_and_alarms_come_newest_first(store: Store) -> None:
     store.append([make_alarm(), make_alarm(trigger="twin_drift", threshold=6.0, raised_at=NOON)])
     assert [run.run_id for run in policies.training_runs(store)] == ["run-2", "run-1"]
     assert policies.alarms(store)["trigger"].to_list() == ["twin_drift", "cusum"]
+    store.append([make_twin_check(threshold=6.0)])
     assert policies.drift_threshold(store) == 6.0
