@@ -122,5 +122,5 @@ _WORDS = {"low": "gain_low_ratio", "high": "gain_high_ratio"}
 def _figures(by_set: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the first set by name, which pages list, and all of them by set."""
     first = next((figures for figures in by_set.values() if isinstance(figures, dict)), {})
-    named = {_WORDS.get(name, name): value for name, value in first.items()}
+    named = {str(_WORDS.get(str(name), name)): value for name, value in first.items()}
     return {**named, "by_set": dict(by_set)}

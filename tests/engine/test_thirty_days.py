@@ -9,9 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from engine.guards import ROUNDING_RATIO
-from tests.engine.world import NAME, Played
-from warehouse import controls
+from tests.engine.invariants import check_capacity_and_budgets, check_prices
+from tests.engine.world import Played
 from warehouse.store import Location, Store
 
 DAYS = 30
@@ -93,47 +92,11 @@ def test_what_was_carried_out_was_measured_by_the_twin(played: Played) -> None:
 
 
 def test_no_guard_was_broken_on_capacity_and_budgets(played: Played) -> None:
-    limits = controls.limits(played.store)
-    deeds = played.store.query(
-        "SELECT d.target, e.happened_at, (e.result ->> 'added_cost_usd_per_hour')::DOUBLE AS added "
-        "FROM executions e JOIN decisions d USING (decision_id) "
-        "WHERE e.phase = 'intended' AND e.kind = 'do' ORDER BY e.happened_at"
-    )
-    by_hour = deeds.group_by_dynamic("happened_at", every="1h").agg(
-        pl.len().alias("actions"), pl.col("added").sum()
-    )
-    assert by_hour["actions"].max() <= limits.max_actions_per_hour
-    assert by_hour["added"].max() <= limits.added_cost_budget_usd_per_hour
-    gaps = deeds.sort("target", "happened_at").select(
-        pl.col("happened_at").diff().over("target").dt.total_seconds()
-    )
-    assert gaps.to_series().drop_nulls().min() >= limits.cooldown_seconds
-    on = played.store.query("SELECT min(owned_nodes_on + leased_nodes_on) FROM pool_states").item()
-    pool = played.world.fleet.pools[NAME].settings
-    assert on + _most_down(played) >= limits.minimum_capacity_ratio * pool.owned_nodes
-
-
-def _most_down(played: Played) -> int:
-    """Failures take nodes too, and no guard forbids them."""
-    return int(played.store.query("SELECT max(nodes_down) FROM pool_states").item())
+    check_capacity_and_budgets(played)
 
 
 def test_no_price_left_its_band_or_took_too_large_a_step(played: Played) -> None:
-    limits = controls.limits(played.store)
-    prices = played.store.query(
-        "SELECT p.price_usd_per_gpu_hour AS price, p.in_force_from_at, s.market_usd_per_gpu_hour "
-        "AS market, lag(price) OVER (ORDER BY p.in_force_from_at) AS before "
-        "FROM price_list p ASOF JOIN pool_states s ON p.in_force_from_at >= s.measured_at "
-        "ORDER BY p.in_force_from_at"
-    ).filter(pl.col("before").is_not_null())
-    assert prices.height > 10
-    ratio = prices["price"] / prices["market"]
-    assert ratio.max() <= limits.price_ceiling_ratio * (1 + ROUNDING_RATIO)
-    assert ratio.min() >= limits.price_floor_ratio * (1 - ROUNDING_RATIO)
-    # Undoing goes back as far as doing went, so that a step is a share of the higher price.
-    higher = prices.select(pl.max_horizontal("price", "before")).to_series()
-    step = (prices["price"] - prices["before"]).abs() / higher
-    assert step.max() <= limits.price_step_ratio + ROUNDING_RATIO
+    assert check_prices(played) > 10
 
 
 def test_the_price_list_says_what_the_fleet_charged(played: Played) -> None:
