@@ -121,7 +121,7 @@ def test_what_runs_beside_the_tick_writes_its_rows_and_its_failures(
     beside.learn()  # three hours of history are too few
     beside.score()
     beside.forecast()
-    (run,) = policies.training_runs(played.store)
+    (run,) = [r for r in policies.training_runs(played.store) if r.purpose == "fine_tune"]
     assert run.outcome == "refused"
     failed = played.store.query("SELECT collector, detail FROM collector_runs").rows()
     assert failed == []

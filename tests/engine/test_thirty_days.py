@@ -14,7 +14,7 @@ from tests.engine.world import Played
 from warehouse.store import Location, Store
 
 DAYS = 30
-STEP = timedelta(hours=8)
+STEP = timedelta(hours=12)
 HISTORY = timedelta(days=2)
 
 
