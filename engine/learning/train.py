@@ -1,6 +1,7 @@
 """Training the shipped policy from scratch: `python app.py train`.
 
-    python app.py train                          the shipped policy, as it was made
+    python app.py train --trace philly_jobs.parquet        the shipped policy, as it was made
+    python app.py train                                    the same on generated pools alone
     python app.py train --decisions 500000 --seeds 1 --out mine.npz
 
 Three seeds learn apart, two at a time, each on generated pools beside their twins; what they have
