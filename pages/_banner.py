@@ -46,6 +46,14 @@ def strip(status: ConsoleStatus) -> html.Div:
     )
 
 
+def without_a_fleet() -> html.Div:
+    """Where nothing is simulated: the parts that the frame's callbacks write to, unseen."""
+    parts = ("shell-time", "shell-history-bar", "shell-speed-box")
+    return html.Div(
+        [*(html.Span(id=part) for part in parts), dcc.Store(id="shell-speed-seen")], hidden=True
+    )
+
+
 def _clock_words(status: ConsoleStatus) -> list[Any]:
     at = status.fleet_now.strftime("%a %-d %b %H:%M UTC")
     if status.failure is not None:
@@ -114,7 +122,8 @@ def brought_up_to_date(n_intervals: int | None) -> tuple[Any, ...]:
     waiting = decisions.waiting_count(context().store, now=context().now())
     width = "0" if status.is_ready else f"{status.history_progress_ratio * 100:.1f}%"
     badge = count(waiting) if waiting else ""
-    return alarms(), badge, _clock_words(status), {"width": width}
+    words = _clock_words(status) if status.is_simulated else no_update
+    return alarms(), badge, words, {"width": width}
 
 
 def alarms() -> list[Any]:
@@ -135,7 +144,9 @@ def follow_speed(n_intervals: int | None, seen: float | None) -> tuple[Any, Any]
     there may be on its way.
     """
     speed = _speed_set(context().status())
-    return (no_update, no_update) if speed == seen else (_speed(speed), speed)
+    if speed == seen or not context().status().is_simulated:
+        return no_update, no_update
+    return _speed(speed), speed
 
 
 def change_speed(value: str | None) -> Any:

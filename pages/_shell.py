@@ -94,6 +94,8 @@ def frame() -> dmc.MantineProvider:
 
 def _invisible() -> list[Any]:
     return [
+        # What is brought up to date at every tick must be somewhere, also without a strip.
+        None if context().status().is_simulated else _banner.without_a_fleet(),
         html.A("Skip to the page", href="#shell-main", className="skip"),
         dcc.Interval(id="shell-tick", interval=TICK_MILLISECONDS),
         dcc.Location(id="shell-place", refresh="callback-nav"),

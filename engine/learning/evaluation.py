@@ -22,6 +22,7 @@ import polars as pl
 
 from engine.learning.bound import upper_bound
 from engine.learning.evaluation_table import document
+from engine.learning.evidence import stressed
 from engine.policies import Floats, Policy
 from engine.policies.learned import Learned, learned
 from engine.policies.registry import baseline, baselines
@@ -40,7 +41,7 @@ COMPARED = (
     "static+list", "hpa+follow", "cluster-autoscaler+follow", "karpenter+follow",
     "karpenter+surge", "newsvendor+surge", "reactive+surge", "mpc+surge", "mpc+planned",
 )  # fmt: skip
-"""the baselines of the short table; `--baselines all` plays every combination"""
+"""the baselines of the table that `--baselines short` makes"""
 
 
 class EvaluationError(ValueError):
@@ -131,9 +132,13 @@ def _bounds(week_set: WeekSet, iterations: int | None) -> pl.DataFrame:
 
 
 def week_sets(
-    traces: Sequence[Path], weeks: str | None, seeds: Sequence[int], generated: int
+    traces: Sequence[Path],
+    weeks: str | None,
+    seeds: Sequence[int],
+    generated: int,
+    is_stressed: bool = False,
 ) -> list[WeekSet]:
-    """The sets that the arguments name.
+    """The sets that the arguments name; stressed, the generated ones under each setting's end too.
 
     Raises:
         EvaluationError: there is nothing to play, or a span holds no whole week.
@@ -144,6 +149,8 @@ def week_sets(
         episodes = training_episodes(generated, HELD_OUT_SEED)
         words = f"{generated} generated pools, a week each, seed {HELD_OUT_SEED}"
         sets.append(WeekSet("generated, held out", episodes, words))
+        for name, pushed in stressed(episodes).items() if is_stressed else ():
+            sets.append(WeekSet(name, pushed, f"The same pools with {name}."))
     if not sets:
         raise EvaluationError("nothing to play: give --trace FILE, or --generated COUNT")
     return sets
@@ -229,7 +236,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(argv)
     try:
-        sets = week_sets(given.trace, given.weeks, seeds_of(given.seeds), given.generated)
+        seeds = seeds_of(given.seeds)
+        sets = week_sets(given.trace, given.weeks, seeds, given.generated, given.stress)
         policies = policies_named(given.policy)
     except (EvaluationError, TraceError, ValueError) as error:
         print(f"pilothouse: {error}", file=sys.stderr)
@@ -271,7 +279,10 @@ def _parser() -> argparse.ArgumentParser:
         "--generated", type=int, default=0, metavar="COUNT", help="held-out generated pool-weeks"
     )
     parser.add_argument(
-        "--baselines", choices=["short", "all", "none"], default="short", help="who else plays"
+        "--baselines", choices=["all", "short", "none"], default="all", help="who else plays (all)"
+    )
+    parser.add_argument(
+        "--stress", action="store_true", help="the generated pools under pushed settings too"
     )
     parser.add_argument("--no-bound", action="store_true", help="leave the clairvoyant bound out")
     parser.add_argument("--out", type=Path, default=Path("evaluation"), help="folder (evaluation)")

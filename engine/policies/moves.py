@@ -17,14 +17,12 @@ from engine.policies import Floats, Integers
 from engine.policies.rule import finishing_gpus
 from engine.policies.stock import arriving_gpus, mean_job_gpus, startable_nodes
 from engine.simulator.features import Feature
+from engine.simulator.settings import Economics
 
-PAUSE_SECONDS = 300
-"""of a job that moves: its checkpoint or image is carried over"""
 AHEAD_HOURS = 0.5
 """how far ahead shortage is looked for: about the time in which capacity can be bought"""
-SPOT_RATIO = 0.4
-SPOT_DEPTH_RATIO = 0.12
-"""spot's price over the market's, and how many GPUs it takes, over the owned ones"""
+USUAL = Economics()
+"""whose spot price and depth are reckoned with: a pool's own are not among the figures"""
 LEAST_GAIN_RATIO = 0.15
 """of the market's price: a GPU-hour must be worth so much more there, or the job stays"""
 
@@ -53,8 +51,8 @@ def shortage_ratio(seen: Floats) -> Floats:
 def free_gpu_usd_per_hour(seen: Floats) -> Floats:
     """What one more free GPU is worth in each pool, shape (R,)."""
     market = seen[:, Feature.MARKET_USD_PER_GPU_HOUR]
-    depth = SPOT_DEPTH_RATIO * seen[:, Feature.OWNED_NODES] * seen[:, Feature.GPUS_PER_NODE]
-    spot = SPOT_RATIO * market * (seen[:, Feature.FREE_GPUS] < depth)
+    depth = USUAL.spot_depth_ratio * seen[:, Feature.OWNED_NODES] * seen[:, Feature.GPUS_PER_NODE]
+    spot = USUAL.spot_ratio * market * (seen[:, Feature.FREE_GPUS] < depth)
     lease = seen[:, Feature.BURST_USD_PER_GPU_HOUR]
     # Where nodes can still be had, a missing GPU costs a lease and the wait for it, not the work.
     work = np.where(

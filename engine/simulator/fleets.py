@@ -19,6 +19,7 @@ Planner = Callable[[Floats, Integers], Sequence[tuple[int, int, int, float]]]
 """Figures (R, FEATURE_COUNT) and groups (R,) to moves: source, target, most GPUs, gain."""
 
 PAUSE_SECONDS = 300
+"""of a job that moves: its checkpoint or image is carried over"""
 
 
 def play_fleets(

@@ -65,6 +65,16 @@ def test_the_rows_hold_what_the_table_says(kept):
     assert f"{gain:+.1%}" in table(rows)
 
 
+def test_stressed_pools_are_the_generated_ones_under_other_terms():
+    plain, *pushed = evaluation.week_sets([], None, [1], 1, is_stressed=True)
+    assert len(pushed) == 6
+    (one,) = plain.episodes
+    for week_set in pushed:
+        (other,) = week_set.episodes
+        assert other.settings.economics != one.settings.economics
+        assert np.array_equal(other.arrivals.submitted_at, one.arrivals.submitted_at)
+
+
 def test_nobody_earns_more_than_the_bound(kept):
     rows = pl.read_parquet(kept / "evaluation.parquet")
     totals = dict(rows.group_by("policy").agg(pl.col("profit_usd").sum()).iter_rows())
