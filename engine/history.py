@@ -46,13 +46,15 @@ _OFFERS = """
         avg(price_usd_per_gpu_hour / market_usd_per_gpu_hour) AS price_ratio
     FROM (
         SELECT *, epoch(measured_at)
-            - epoch(lag(measured_at) OVER (PARTITION BY pool ORDER BY measured_at)) AS seconds
+            - epoch(lag(measured_at) OVER in_turn) AS seconds
         FROM pool_states WHERE measured_at > $since AND measured_at <= $now
             AND ($pool IS NULL OR pool = $pool)
+        WINDOW in_turn AS (PARTITION BY pool ORDER BY measured_at, rowid)
     ) WHERE seconds > 0
     GROUP BY pool, hour ORDER BY hour
 """
-"""A reading counts what came since the one before, however long ago that was."""
+"""A reading counts what came since the one before, however long ago that was; of two at one instant
+the first counts."""
 
 
 @dataclass(frozen=True)

@@ -33,17 +33,17 @@ RECENT = timedelta(hours=1)
 
 _POOLS = """
     SELECT * FROM pools
-    QUALIFY row_number() OVER (PARTITION BY pool ORDER BY recorded_at DESC) = 1
+    QUALIFY row_number() OVER (PARTITION BY pool ORDER BY recorded_at DESC, rowid DESC) = 1
 """
 _STATES = """
     SELECT * FROM pool_states WHERE measured_at BETWEEN $since AND $now
         AND ($pool IS NULL OR pool = $pool)
-    QUALIFY row_number() OVER (PARTITION BY pool ORDER BY measured_at DESC) = 1
+    QUALIFY row_number() OVER (PARTITION BY pool ORDER BY measured_at DESC, rowid DESC) = 1
 """
 _NODES = """
     SELECT * FROM node_states WHERE measured_at BETWEEN $since AND $now
         AND ($pool IS NULL OR pool = $pool)
-    QUALIFY row_number() OVER (PARTITION BY node_id ORDER BY measured_at DESC) = 1
+    QUALIFY row_number() OVER (PARTITION BY node_id ORDER BY measured_at DESC, rowid DESC) = 1
 """
 _JOBS = """
     WITH gone AS (

