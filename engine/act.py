@@ -94,6 +94,9 @@ def _resume(
     if done is not None:
         succeeded(store, asked, "do", done, now)
         return
+    if hands.has_begun(asked.decision_id):  # half done: going on or going back is for the hands
+        _do(store, hands, asked, now)
+        return
     match _asked_again(store, asked, pools.get(asked.pool), now):
         case No(guard, sentence):
             refuse(store, asked, "do", guard, sentence, now)

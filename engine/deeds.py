@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from engine.actions import actions
-from engine.hands import CommandLost, CommandRefused
+from engine.hands import CommandLost, CommandRefused, CommandUnderWay
 from warehouse import controls
 from warehouse.decisions import DecisionState
 from warehouse.records import Execution, ListPrice, Refusal
@@ -55,6 +55,8 @@ def perform(
         answer = deed()
     except (CommandLost, WarehouseError):
         raise
+    except CommandUnderWay:
+        return  # its steps are on record; the next tick goes on with it
     except CommandRefused as error:
         store.append([step(asked, kind, "refused", now, detail=str(error))])
     except Exception as error:  # whatever the hands meet, the decision ends and is on record

@@ -2,8 +2,10 @@
 
 ActuatorError
 ├── CommandRefused    the fleet said no and nothing changed
+│   └── CommandStale  somebody else changed the target since it was proposed
+├── CommandUnderWay   some of its steps are taken, others wait: ask again with the same id
 ├── CommandLost       it did not come to pass: ask again with the same id
-└── CommandFailed     it went wrong; whether anything changed is not known
+└── CommandFailed     it went wrong; the sentence says what was taken back and what was not
 """
 
 from __future__ import annotations
@@ -20,19 +22,33 @@ class CommandRefused(ActuatorError):
     """The fleet said no and nothing changed."""
 
 
+class CommandStale(CommandRefused):
+    """Somebody else changed the target since it was proposed; nothing changed."""
+
+
+class CommandUnderWay(ActuatorError):
+    """Some of its steps are taken, others wait: ask again with the same id."""
+
+
 class CommandLost(ActuatorError):
     """It did not come to pass: ask again with the same id."""
 
 
 class CommandFailed(ActuatorError):
-    """It went wrong; whether anything changed is not known."""
+    """It went wrong; the sentence says what was taken back and what was not."""
 
 
 class Actuator(Protocol):
     """Whatever carries commands out, once for each id.
 
-    Commands: `scale_up` and `scale_down` (pool, nodes), `set_price` (pool,
-    price_usd_per_gpu_hour), `cancel_node` and `release_node` (pool, node_id).
+    Commands, each with `pool`:
+    - `scale_up`, `scale_down` and `pre_warm` (nodes)
+    - `set_price` (price_usd_per_gpu_hour)
+    - `migrate_job` (job_id, node_id): off that node
+    - `rebalance` (node_ids: list): empty them by migration, then release them
+    - `quarantine_node`, `return_node` and `repair_node` (node_id): out of use; back as it is; sound
+    - `cancel_node` and `release_node` (node_id): undoing a scale-up
+    - `cool_down` (nodes): undoing a pre-warm
     """
 
     def perform(
@@ -43,8 +59,14 @@ class Actuator(Protocol):
         The answer says since when it holds, where that is known: `applied_at`, ISO 8601 in UTC.
 
         Raises:
-            CommandRefused, CommandLost, CommandFailed: see the top of this module.
+            CommandRefused, CommandStale, CommandUnderWay, CommandLost, CommandFailed: see the top
+                of this module.
         """
+        ...
+
+    def has_begun(self, command_id: str) -> bool:
+        """Whether it took a step of the command and has not ended it; it is then gone on with
+        rather than weighed again."""
         ...
 
     def answer_to(self, command_id: str) -> dict[str, Any] | None:
@@ -64,6 +86,10 @@ class NoHands:
             CommandRefused: always.
         """
         raise CommandRefused(f"no fleet takes {command}: this console only watches")
+
+    def has_begun(self, command_id: str) -> bool:
+        """Never."""
+        return False
 
     def answer_to(self, command_id: str) -> dict[str, Any] | None:
         """None: nothing was ever carried out."""

@@ -141,6 +141,10 @@ class WarehouseHands:
                 return self._roll_back(policy_id)
             return self.answer_to(command_id) or self._promote(command_id, policy_id)
 
+    def has_begun(self, command_id: str) -> bool:
+        """Never: it is done whole or not at all."""
+        return False
+
     def answer_to(self, command_id: str) -> dict[str, Any] | None:
         """What a promotion answered, where it was carried out."""
         for row in self.store.rows(Champion, _PROMOTED, decision_id=command_id):

@@ -16,7 +16,7 @@ from typing import Any, get_args
 from warehouse.records import ActionType
 from warehouse.words import counted
 
-LONGEST_NAME = 200
+LONGEST_NAME = 500
 """Characters."""
 
 
@@ -75,10 +75,44 @@ ACTION_SPECS: dict[str, ActionSpec] = {
             (Parameter("nodes", "Nodes to release", "nodes", 1, 64, is_whole=True),),
         ),
         ActionSpec(
+            "pre_warm",
+            "Pre-warm",
+            "Have {nodes:node} ready in {pool} ahead of the demand that is forecast",
+            (Parameter("nodes", "Nodes to have ready", "nodes", 1, 64, is_whole=True),),
+        ),
+        ActionSpec(
             "adjust_price",
             "Adjust price",
             "Set the price of {pool} to ${price_usd_per_gpu_hour} per GPU-hour for new jobs",
             (Parameter("price_usd_per_gpu_hour", "New price", "USD per GPU-hour", 0.01, 100.0),),
+        ),
+        ActionSpec(
+            "migrate_job",
+            "Migrate job",
+            "Checkpoint job {job_id} and move it off {node_id} in {pool}",
+            (),
+            (NameParameter("job_id", "Job"), NameParameter("node_id", "Off node")),
+        ),
+        ActionSpec(
+            "rebalance",
+            "Rebalance",
+            "Move the jobs of {node_ids} in {pool} to others, then release those nodes",
+            (),
+            (NameParameter("node_ids", "Nodes to empty, separated by commas"),),
+        ),
+        ActionSpec(
+            "quarantine_node",
+            "Quarantine node",
+            "Cordon {node_id} in {pool} and move its jobs off with their checkpoints",
+            (),
+            (NameParameter("node_id", "Node"),),
+        ),
+        ActionSpec(
+            "repair_node",
+            "Repair node",
+            "Replace or restart {node_id} in {pool}, and return it once it is sound",
+            (),
+            (NameParameter("node_id", "Node"),),
         ),
         ActionSpec(
             "promote_policy",

@@ -25,7 +25,10 @@ OFTEN_EMPTY = frozenset(
     {
         "decisions", "verdicts", "executions", "undo_requests", "outcomes", "controls", "tickets",
         "policies", "training_runs", "champions", "shadow_proposals", "shadow_scores",
-        "twin_checks", "policy_alarms", "forecasts",
+        "twin_checks", "policy_alarms", "forecasts", "execution_steps", "approvals", "leases",
+        "node_health", "node_incidents", "gpu_events", "cluster_nodes", "cluster_pods",
+        "cluster_jobs", "cluster_events", "disruption_budgets", "cluster_workloads",
+        "scale_targets", "cluster_rights",
     }
 )  # fmt: skip
 """Tables that every page and every tick asks, and that may stay empty for long."""

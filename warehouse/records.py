@@ -110,6 +110,12 @@ class GpuSample:
     """Corrected memory errors since the driver was loaded, a counter."""
     ecc_uncorrected_count: Count | None = None
     """Uncorrected memory errors since the driver was loaded, a counter."""
+    rows_remapped_count: Count | None = None
+    """Rows of memory remapped after uncorrectable errors, a counter for the GPU's life."""
+    row_remap_is_pending: bool | None = None
+    """Whether a remapping waits for a reset of the GPU."""
+    row_remap_has_failed: bool | None = None
+    """Whether a row could not be remapped: the GPU wants replacing."""
     throttle_reasons: str | None = None
     """Why clocks are held down, NVML's words joined by commas; empty when nothing holds them."""
     process_count: Count | None = None
@@ -206,6 +212,70 @@ class NodeReading:
     """When it was seen."""
 
 
+@record("gpu_events", partition_by="happened_at")
+class GpuEvent:
+    """Something a GPU or its driver reported at an instant."""
+
+    node_id: str
+    """The node."""
+    gpu_id: str | None = None
+    """The GPU's UUID, where it is known which."""
+    pool: str | None = None
+    """The pool of that node."""
+    kind: Literal["xid", "ecc_uncorrected", "row_remap", "gpu_lost"]
+    """What it is: an XID error of the driver, a memory error, a row remapping, a GPU gone."""
+    code: Count | None = None
+    """The XID's number."""
+    detail: str | None = None
+    """In words, as reported."""
+    source: str
+    """The collector that saw it."""
+    happened_at: datetime
+    """When."""
+
+
+@record("node_health", partition_by="judged_at")
+class NodeHealth:
+    """A node's health as judged at an instant, with its evidence; a row when it changed."""
+
+    node_id: str
+    """The node."""
+    pool: str | None = None
+    """The pool it belongs to."""
+    health_ratio: Ratio
+    """1 is sound; each piece of evidence takes its weight away."""
+    is_suspect: bool
+    """Whether it is too ill to be given jobs."""
+    evidence: list[dict[str, Any]]
+    """Each piece: `signal`, `value`, `weight_ratio`, `words`, `at` (ISO 8601)."""
+    onset_at: datetime | None = None
+    """The instant of the oldest piece; None where there is none."""
+    judged_at: datetime
+    """When."""
+
+
+@record("node_incidents")
+class NodeIncident:
+    """A step in the story of a node that fell ill: from the first evidence to its return."""
+
+    incident_id: str
+    """Its id."""
+    node_id: str
+    """The node."""
+    pool: str | None = None
+    """The pool it belongs to."""
+    phase: Literal["detected", "quarantined", "repairing", "returned", "passed", "gone"]
+    """Found ill; out of use; being repaired; back and sound; sound without our doing; no more."""
+    decision_id: str | None = None
+    """The decision that brought it there, where one did."""
+    detail: str
+    """In words."""
+    onset_at: datetime
+    """When the first evidence came."""
+    happened_at: datetime
+    """When."""
+
+
 @record("pool_states", partition_by="measured_at")
 class PoolState:
     """A pool as it was at one instant, and what came and went since the reading before."""
@@ -289,6 +359,263 @@ class JobEvent:
     """The collector that reported it."""
     happened_at: datetime
     """When it happened."""
+
+
+# ---------------------------------------------------------------------------- cluster
+
+
+@record("cluster_nodes", partition_by="measured_at")
+class ClusterNode:
+    """A Kubernetes node with GPUs; a row whenever something of it changed."""
+
+    node_id: str
+    """Its name."""
+    uid: str
+    """Its uid: another uid is another machine of the same name."""
+    pool: str
+    """The pool it belongs to."""
+    provider_id: str | None = None
+    """`spec.providerID`."""
+    instance_type: str | None = None
+    """`node.kubernetes.io/instance-type`."""
+    gpu_model: str | None = None
+    """`nvidia.com/gpu.product`."""
+    gpu_count: Count
+    """GPUs it can give to pods, or has where it can't just now."""
+    gpu_memory_bytes: Count | None = None
+    """`nvidia.com/gpu.memory` of one GPU."""
+    mig_config: str | None = None
+    """`nvidia.com/mig.config`."""
+    capacity_type: Literal["on_demand", "spot", "reserved"] | None = None
+    """How it is paid for, where a label tells."""
+    region: str | None = None
+    """`topology.kubernetes.io/region`."""
+    zone: str | None = None
+    """`topology.kubernetes.io/zone`."""
+    is_ready: bool
+    """Condition Ready."""
+    is_unschedulable: bool
+    """`spec.unschedulable`: cordoned."""
+    heartbeat_at: datetime | None = None
+    """Last heartbeat of Ready; with leases it moves only when the condition does."""
+    conditions: list[dict[str, Any]]
+    """`type`, `status`, `reason`, `message`, `since`, for all that are not as they should be."""
+    taints: list[dict[str, Any]]
+    """`key`, `value`, `effect`."""
+    node_claim: str | None = None
+    """Karpenter's NodeClaim of it."""
+    machine: str | None = None
+    """Cluster API's Machine of it, `namespace/name`."""
+    is_do_not_disrupt: bool
+    """`karpenter.sh/do-not-disrupt`."""
+    resource_version: str
+    """Its version."""
+    is_gone: bool
+    """Deleted."""
+    created_at: datetime
+    """When it was made."""
+    source: str
+    """The collector that saw it."""
+    measured_at: datetime
+    """When it was seen so."""
+
+
+@record("cluster_pods", partition_by="measured_at")
+class ClusterPod:
+    """A pod that asks for GPUs; a row whenever something of it changed."""
+
+    pod_id: str
+    """`namespace/name`."""
+    uid: str
+    """Its uid."""
+    job_id: str
+    """The job it is of: `namespace/name` of the Job, or of whatever owns it, or its own."""
+    owner_kind: str | None = None
+    """Kind of what owns it: `Job`, `ReplicaSet`, …"""
+    tenant: str
+    """Whose it is."""
+    queue: str | None = None
+    """Kueue's LocalQueue of it."""
+    node_id: str | None = None
+    """The node it is bound to."""
+    gpu_count: Count
+    """GPUs it asks for."""
+    phase: str
+    """`Pending`, `Running`, `Succeeded`, `Failed`, `Unknown`."""
+    is_terminating: bool
+    """Whether it has a deletion timestamp."""
+    is_do_not_disrupt: bool
+    """`karpenter.sh/do-not-disrupt`."""
+    priority: int | None = None
+    """Its priority."""
+    is_gone: bool
+    """Deleted."""
+    created_at: datetime
+    """When it was made."""
+    source: str
+    """The collector that saw it."""
+    measured_at: datetime
+    """When it was seen so."""
+
+
+@record("cluster_jobs", partition_by="measured_at")
+class ClusterJob:
+    """A Job that asks for GPUs; a row whenever something of it changed."""
+
+    job_id: str
+    """`namespace/name`."""
+    uid: str
+    """Its uid."""
+    tenant: str
+    """Whose it is."""
+    queue: str | None = None
+    """Kueue's LocalQueue of it."""
+    workload: str | None = None
+    """Kueue's Workload of it, `namespace/name`."""
+    pool: str | None = None
+    """The pool its pods run in, or ask for."""
+    gpu_count: Count
+    """GPUs it asks for with all its pods."""
+    active_pods: Count
+    """`status.active`."""
+    is_suspended: bool
+    """Condition Suspended."""
+    state: Literal["waiting", "running", "finished", "failed"]
+    """What it is doing."""
+    checkpoints: bool
+    """Whether it says it answers `pilothouse.dev/checkpoint-requested`."""
+    checkpointed_at: datetime | None = None
+    """When it last did."""
+    is_do_not_disrupt: bool
+    """`karpenter.sh/do-not-disrupt` on its pods."""
+    generation: int
+    """`metadata.generation`: raised by every change of its spec."""
+    is_gone: bool
+    """Deleted."""
+    created_at: datetime
+    """When it was made."""
+    started_at: datetime | None = None
+    """`status.startTime`."""
+    source: str
+    """The collector that saw it."""
+    measured_at: datetime
+    """When it was seen so."""
+
+
+@record("cluster_events", partition_by="happened_at")
+class ClusterEvent:
+    """A Kubernetes Event about a node, a pod or a Job."""
+
+    uid: str
+    """Its uid."""
+    kind: str
+    """Kind of what it is about."""
+    namespace: str | None = None
+    """Its namespace."""
+    object_name: str
+    """Its name."""
+    reason: str
+    """The machine's word."""
+    message: str
+    """The sentence."""
+    is_warning: bool
+    """Whether it is a warning."""
+    count: Count
+    """How often it was seen."""
+    source: str
+    """The collector that read it."""
+    happened_at: datetime
+    """When it was last seen."""
+
+
+@record("disruption_budgets", partition_by="measured_at")
+class DisruptionBudget:
+    """A PodDisruptionBudget; a row whenever something of it changed."""
+
+    budget_id: str
+    """`namespace/name`."""
+    selector: dict[str, Any]
+    """Its label selector."""
+    disruptions_allowed: Count
+    """Pods that may go now."""
+    healthy_pods: Count
+    """Healthy pods it covers."""
+    desired_healthy_pods: Count
+    """Those that must stay healthy."""
+    is_gone: bool
+    """Deleted."""
+    source: str
+    """The collector that read it."""
+    measured_at: datetime
+    """When it was seen so."""
+
+
+@record("cluster_workloads", partition_by="measured_at")
+class ClusterWorkload:
+    """A Kueue Workload or a Karpenter NodeClaim; a row whenever something of it changed."""
+
+    workload_id: str
+    """`namespace/name` of a Workload, the name of a NodeClaim."""
+    kind: Literal["workload", "node_claim"]
+    """Which of the two."""
+    pool: str | None = None
+    """Of a NodeClaim: its NodePool."""
+    queue: str | None = None
+    """Of a Workload: its LocalQueue."""
+    subject: str | None = None
+    """Of a Workload the Job `namespace/name`; of a NodeClaim the node."""
+    is_active: bool
+    """Of a Workload `spec.active`; of a NodeClaim whether it is not being deleted."""
+    is_admitted: bool
+    """Of a Workload condition Admitted; of a NodeClaim condition Ready."""
+    priority: int | None = None
+    """Of a Workload."""
+    is_gone: bool
+    """Deleted."""
+    source: str
+    """The collector that read it."""
+    measured_at: datetime
+    """When it was seen so."""
+
+
+@record("scale_targets", partition_by="measured_at")
+class ScaleTarget:
+    """What a pool's nodes are scaled by; a row whenever something of it changed."""
+
+    pool: str
+    """The pool."""
+    target: str
+    """The object's path."""
+    lever: Literal["scale", "limits"]
+    """`/scale`, or `spec.limits` of a dynamic NodePool."""
+    uid: str
+    """Its uid."""
+    wanted_nodes: Count | None = None
+    """`spec.replicas` of `/scale`."""
+    limit_gpus: Count | None = None
+    """`spec.limits` for `nvidia.com/gpu`; None where there is no limit, or the lever is /scale."""
+    generation: int
+    """`metadata.generation`: raised by every change of its spec."""
+    source: str
+    """The collector that read it."""
+    measured_at: datetime
+    """When it was seen so."""
+
+
+@record("cluster_rights")
+class ClusterRight:
+    """Whether the console may do something in the cluster, as the API server said at its start."""
+
+    action: str
+    """The action type that needs it; `observe` for the collector."""
+    right: str
+    """In words: `create pods/eviction`, `patch nodes`, …"""
+    is_allowed: bool
+    """What the SelfSubjectAccessReview answered."""
+    detail: str | None = None
+    """The server's reason, where it gave one."""
+    checked_at: datetime
+    """When."""
 
 
 # ---------------------------------------------------------------------------- money
@@ -543,6 +870,69 @@ class Execution:
     """When."""
 
 
+@record("execution_steps")
+class ExecutionStep:
+    """A step of a deed that takes several; written before it is taken, and again when it ended."""
+
+    decision_id: str
+    """The decision."""
+    kind: Literal["do", "undo"]
+    """Carrying it out, or taking it back."""
+    position: Count
+    """Its place in the order, from 0."""
+    step: str
+    """What it does: `cordon`, `suspend`, `wait_suspended`, …"""
+    target: str
+    """The object: `node/gpu-1`, `job/team/train`, …"""
+    phase: Literal["intended", "waiting", "done", "skipped", "failed", "reverted", "left"]
+    """Intended; begun and not over; over; not needed; in vain; taken back after a later one failed;
+    could not be taken back."""
+    found: dict[str, Any]
+    """What was there before it: what taking it back needs."""
+    answer: dict[str, Any]
+    """What came of it."""
+    detail: str | None = None
+    """In words: what it waits for, or why it failed."""
+    happened_at: datetime
+    """When."""
+
+
+@record("approvals")
+class Approval:
+    """A yes that is not enough by itself, where two people must say it."""
+
+    decision_id: str
+    """The decision."""
+    parameters: dict[str, Any]
+    """What was said yes to: the decision's own, or edited ones."""
+    action_hash: str
+    """Its hash: two say yes to the same."""
+    approved_by: str
+    """Who."""
+    via: Literal["browser", "api", "rule"]
+    """By which door."""
+    reason: str | None = None
+    """Why; needed where the parameters were edited."""
+    approved_at: datetime
+    """When."""
+
+
+@record("leases")
+class Lease:
+    """Who acts, where several consoles share a warehouse; the newest row of a name holds."""
+
+    name: str
+    """What is held: `engine`."""
+    holder: str
+    """Who."""
+    term: Count
+    """Raised whenever the holder changes."""
+    renewed_at: datetime
+    """When it was last renewed."""
+    expires_at: datetime
+    """When others may take it."""
+
+
 @record("undo_requests")
 class UndoRequest:
     """A person, or the evaluation, asks that a decision be undone."""
@@ -569,6 +959,12 @@ class Outcome:
     """Lower end of its interval; the value itself where the counterfactual is exact."""
     realised_gain_high_usd_per_hour: float | None = None
     """Upper end of its interval."""
+    judgement: Literal["helped", "harmed", "inconclusive", "unmeasured"] | None = None
+    """What the interval says: above 0, below 0, around it, or nobody can tell. None in old rows."""
+    criterion: str | None = None
+    """The action type's own success criterion, in words."""
+    criterion_is_met: bool | None = None
+    """Whether it is met; None where it can't be told."""
     method: str
     """How it was measured: `twin` against the fleet's own counterfactual, or `unmeasured`."""
     did_harm: bool

@@ -84,6 +84,10 @@ class SimulatedHands:
                 raise CommandRefused(str(error)) from error
             return self._logged(fleet, made, result)
 
+    def has_begun(self, command_id: str) -> bool:
+        """Never: the simulated fleet takes a command whole."""
+        return False
+
     def answer_to(self, command_id: str) -> dict[str, Any] | None:
         """What a command answered, where it was carried out."""
         sql = "SELECT * FROM fleet_commands WHERE command_id = $command_id"

@@ -54,6 +54,10 @@ class _Notes:
         self.asks.append((command, dict(arguments)))
         return {"node_ids": []}
 
+    def has_begun(self, command_id: str) -> bool:
+        """Never: it is done whole or not at all."""
+        return False
+
     def answer_to(self, command_id: str) -> dict[str, Any] | None:
         return None
 

@@ -33,6 +33,10 @@ class RecordingHands:
             raise self.error
         return {"node_ids": ["lease-0"], "previous_price_usd_per_gpu_hour": 2.89}
 
+    def has_begun(self, command_id: str) -> bool:
+        """Never: it is done whole or not at all."""
+        return False
+
     def answer_to(self, command_id: str) -> dict[str, Any] | None:
         return self.answers.get(command_id)
 
