@@ -145,7 +145,7 @@ class CollectorSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
-S = TypeVar("S", bound=CollectorSettings)
+S = TypeVar("S", bound=BaseModel)
 
 
 class Collector(ABC):
@@ -182,7 +182,7 @@ class Collector(ABC):
 
 
 def settings_from(environ: Mapping[str, str], collector: str, settings_class: type[S]) -> S:
-    """A collector's settings out of the environment.
+    """A collector's settings, or those of whatever bears its name, out of the environment.
 
     Raises:
         InvalidSetting: one can't be understood.

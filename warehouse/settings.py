@@ -56,10 +56,11 @@ class Settings(BaseSettings):
     metrics_are_open: bool = Field(
         False, description="Whether /metrics answers without a token, for a scraper on loopback."
     )
-    fleet: Literal["simulated", "none"] = Field(
+    fleet: Literal["simulated", "kubernetes", "none"] = Field(
         "simulated",
         description=(
-            "`simulated` steers a simulated fleet; `none` shows only what the collectors find."
+            "`simulated` steers a simulated fleet, `kubernetes` the cluster that the settings of "
+            "`kubernetes` name; `none` shows only what the collectors find."
         ),
     )
     seed: int = Field(7, ge=0, description="Seed of the simulated fleet: same seed, same luck.")
