@@ -709,8 +709,8 @@ class Offer:
     """Price of the whole offer, where that is what was quoted."""
     quoted_unit: Literal["gpu", "instance"]
     """What the source's own price is of."""
-    price_kind: Literal["on_demand", "reserved", "spot_bid"]
-    """What the price is."""
+    price_kind: Literal["on_demand", "reserved", "spot", "spot_bid"]
+    """What the price is: of a spot GPU as listed, or the lowest bid that is taken."""
     region: str | None = None
     """Where, as the provider says it."""
     gpu_memory_bytes: Count | None = None
@@ -737,12 +737,158 @@ class Offer:
     """Whether the provider has verified the host."""
     is_complete_search: bool
     """False when the search came back at its limit: more offers may exist."""
+    model: str | None = None
+    """Our name of the GPU model, H100 SXM, PCIe and NVL apart; None where the provider's name is
+    not known and a person should look."""
+    tier: Literal["secure", "community"] | None = None
+    """A data centre of the provider's, or anybody's host; None where there is but one kind."""
+    commitment_months: Amount | None = None
+    """Of a reserved price: for how long."""
+    stock: Literal["high", "medium", "low", "none"] | None = None
+    """How much is left; None where the provider doesn't say."""
+    is_list_price: bool | None = None
+    """Whether it is a published price, rather than a quote for one machine. None in old rows."""
+    max_gpu_count: Count | None = None
+    """Most GPUs in one instance."""
+    interconnect_bits_per_second: Amount | None = None
+    """Network between instances."""
+    performance_score: Amount | None = None
+    """The provider's own measure of performance, for example Vast.ai's DLPerf."""
+    source: str | None = None
+    """The collector that read it. None in old rows."""
     payload_digest: str
     """SHA-256 of the answer it was read from."""
     measured_at: datetime
     """When the provider answered."""
     stored_at: datetime
     """When it was stored."""
+
+
+@record("market_alarms")
+class MarketAlarm:
+    """Something in a source that must not enter as a price, or that a person should know."""
+
+    provider: str
+    """Whose."""
+    source: str
+    """The collector that saw it."""
+    gpu_model: str | None = None
+    """The GPU as the provider names it."""
+    kind: Literal["zero_price", "jump", "empty", "unknown_model", "cross_check", "layout", "stale"]
+    """A price of 0; beyond the bound against the last good one; no answer worth the name; a name
+    that is not known; two sources that differ; a page that changed; nothing new for too long."""
+    value: float | None = None
+    """The figure, where there is one."""
+    expected: float | None = None
+    """What it was held against."""
+    detail: str
+    """In words, with what to do."""
+    raised_at: datetime
+    """When."""
+
+
+@record("market_metrics", partition_by="measured_at")
+class MarketMetric:
+    """One of the metrics by which providers are compared; unknown stays None."""
+
+    provider: str
+    """Whose; `us` for ourselves."""
+    metric: str
+    """Its name in `docs/scoring.md`."""
+    model: str | None = None
+    """The GPU model it is of; None where it is of the provider."""
+    value: float | None = None
+    """The figure in its unit; None where it is not known."""
+    words: str | None = None
+    """The value in words, where it is none of figures."""
+    unit: str
+    """Its unit."""
+    basis: Literal["collected", "documented", "own"]
+    """From offers over time, from documentation, or from our own rows."""
+    evidence: dict[str, Any]
+    """`rows`, `from`, `to`, `source`, `date`, `sql` or whatever leads to the rows behind it."""
+    measured_at: datetime
+    """When it was worked out."""
+
+
+@record("benchmark_scores", partition_by="scored_at")
+class BenchmarkScore:
+    """A provider's score from 0 to 100, of one metric, a group of them, or overall."""
+
+    provider: str
+    """Whose; `us` for ourselves."""
+    level: Literal["metric", "group", "overall"]
+    """Of what."""
+    name: str
+    """The metric, the group, or `overall`."""
+    score: Annotated[float, Bounds(0, 100)] | None = None
+    """None where nothing of it is known."""
+    known_ratio: Ratio
+    """Share of its weight that is known."""
+    weight: Amount
+    """Its weight within what it belongs to."""
+    explanation: str
+    """How it came about, in words with the figures."""
+    evidence: dict[str, Any]
+    """The values it was made from."""
+    scored_at: datetime
+    """When."""
+
+
+@record("recommendations")
+class Recommendation:
+    """What to do about the market, with its effect; a decision for the loop, or for a person."""
+
+    recommendation_id: str
+    """Its id."""
+    rank: Count
+    """Its place among those of its moment, from 1."""
+    kind: Literal["decision", "finding"]
+    """Something the loop can carry out, or something for a person."""
+    title: str
+    """In one line, with its figure."""
+    reason: str
+    """Why, with the figures."""
+    effect_usd_per_month: float
+    """What it is worth."""
+    effect_low_usd_per_month: float
+    """Lower end of its range."""
+    effect_high_usd_per_month: float
+    """Upper end of its range."""
+    assumptions: list[str]
+    """What it rests on, each in a sentence."""
+    action: ActionType | None = None
+    """Of a decision: the action type."""
+    pool: str | None = None
+    """The pool concerned."""
+    parameters: dict[str, Any]
+    """The action's parameters."""
+    decision_id: str | None = None
+    """The decision it became."""
+    made_at: datetime
+    """When."""
+
+
+@record("price_elasticities")
+class PriceElasticity:
+    """How demand answers our price in a pool: from our own price changes, or as assumed."""
+
+    pool: str
+    """The pool."""
+    elasticity: float
+    """Relative change of accepted GPU-hours for a relative change of the price; negative."""
+    low: float
+    """Lower end of its 80 % interval."""
+    high: float
+    """Upper end."""
+    basis: Literal["estimated", "assumed"]
+    """From our price changes, or the stated assumption where there are too few."""
+    price_changes: Count
+    """Changes of ours that went in."""
+    detail: str
+    """In words, with the source of an assumption."""
+    made_at: datetime
+    """When."""
 
 
 # ---------------------------------------------------------------------------- engine
