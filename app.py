@@ -4,6 +4,7 @@
     python app.py --trace jobs.parquet   … with a fleet that works through this trace
     python app.py openapi | data | settings | nvml
     python app.py train | evaluate | tune | safety …   the policies; each has its --help
+    python app.py import-offers FILE   a market's history, as docs/market.md says
 
 Imports every room and is imported by none.
 """
@@ -27,6 +28,7 @@ from api.sessions import UnusableKey
 from collectors import nvml
 from collectors.base import InvalidSetting
 from collectors.discovery import collector_classes
+from collectors.market_settings import SHARED, MarketSettings
 from console import Console
 from engine.simulator.errors import TraceError
 from engine.simulator.session import SessionError
@@ -41,6 +43,7 @@ LABORATORY = {
     "evaluate": "engine.learning.evaluation",
     "tune": "engine.learning.tune",
     "safety": "engine.learning.safety",
+    "import-offers": "warehouse.import_offers",
 }
 """Commands with arguments of their own, and the module whose `main` takes them; loaded when asked
 for, since some of it needs more packages."""
@@ -93,7 +96,8 @@ def _print(command: str) -> int:
 def settings_document() -> str:
     """The whole of `docs/settings.md`."""
     found = collector_classes()
-    return settings_markdown({name: found[name].settings_class for name in sorted(found)})
+    given = {name: found[name].settings_class for name in sorted(found)}
+    return settings_markdown(given, {SHARED: MarketSettings})
 
 
 def _serve(settings: Settings) -> int:

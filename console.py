@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from api.application import bare_app, bring_door_outside, create_api
 from api.settings import ApiSettings
 from collectors.discovery import collectors_here
+from collectors.market_prices import PROCESS_MEMORY
 from collectors.runner import Runner
 from collectors.schedule import catch_up, new_scheduler, schedule
 from collectors.schedule import stop as stop_schedule
@@ -31,7 +32,7 @@ from engine.simulator.session import FleetAsked, FleetSession
 from engine.twin.judge import RowsJudge
 from pages._context import ConsoleStatus, Context
 from pages._shell import create_pages
-from warehouse import controls, fleet
+from warehouse import controls, fleet, offers
 from warehouse.clock import Clock, WallClock
 from warehouse.people import Passwords, has_admin
 from warehouse.records import ClockJump, CollectorRun
@@ -73,6 +74,7 @@ class Console:
         self.session = self._fleet_session()
         self.clock: Clock = self.session.clock if self.session else self.wall
         self.runner = Runner(self.store, self.wall)
+        PROCESS_MEMORY.seed(offers.last_good_offers(self.store, self.wall.now()))
         self.scheduler = new_scheduler()
         self.engine = self._engine()
         self._stopping = threading.Event()

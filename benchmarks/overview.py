@@ -34,6 +34,10 @@ WATCHED_MILLISECONDS = 60_000
 TILE_WITH_FIGURE = "#overview-tiles >> text=/[0-9]/"
 
 
+MARKET_SOURCES = ("HYPERSCALERS", "PRICING_PAGES", "RUNPOD", "VAST")
+"""Switched off: what is measured is the console, and nothing goes out to the network."""
+
+
 def start_console(home: str) -> tuple[subprocess.Popen[str], str]:
     """A console that runs live, and its address."""
     trace = ["--trace", str(TRACE)] if TRACE.exists() else []
@@ -42,7 +46,7 @@ def start_console(home: str) -> tuple[subprocess.Popen[str], str]:
         env={
             **os.environ,
             "PILOTHOUSE_ADMIN_PASSWORD": PASSWORD,
-            "PILOTHOUSE_VAST_ENABLED": "false",
+            **dict.fromkeys((f"PILOTHOUSE_{name}_ENABLED" for name in MARKET_SOURCES), "false"),
         },
         stdout=subprocess.PIPE,
         text=True,

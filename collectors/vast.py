@@ -1,19 +1,17 @@
 """Vast.ai's market: what hosts ask for data-centre GPUs, on demand and as the lowest spot bid.
 
 One search a GPU model, since the interface knows no pages and cuts a search off at its limit.
-Its prices are of the whole offer, whatever the number of GPUs in it. Facts about the interface
-are from Vast.ai's public documentation and clients, read in November 2026.
+Its prices are of the whole offer, whatever the number of GPUs in it. It is a marketplace: hosts
+ask what they like, so the middle of a model's offers is what may not jump. Facts about the
+interface are from Vast.ai's public documentation and clients, read in November 2026.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
-import httpx
 from pydantic import Field, SecretStr, field_validator
 
 from collectors.base import (
@@ -22,11 +20,21 @@ from collectors.base import (
     CollectorSettings,
     EmptyAnswer,
     Note,
-    Unreachable,
     Yielded,
     settings_from,
 )
-from collectors.vast_answers import Search, offers_of, search_of
+from collectors.market_prices import PROCESS_MEMORY, MarketMemory, PriceGate
+from collectors.market_settings import DEFAULTS, URL_PATTERN, MarketSettings, market_settings
+from collectors.market_web import NETWORK, Door, Hands, Visitor
+from collectors.vast_answers import (
+    RATE_WINDOW_SECONDS,
+    SOURCE,
+    Search,
+    empty_alarm,
+    offers_of,
+    refused,
+    search_of,
+)
 
 SPACING_SECONDS = 6.1
 """Between two searches: ten a minute are allowed to an address, and a little air."""
@@ -42,7 +50,7 @@ class VastSettings(CollectorSettings):
 
     enabled: bool = True
     """Whether Vast.ai is asked at all."""
-    url: str = Field(default="https://console.vast.ai", pattern=r"^https?://[^/\s]+[^\s]*$")
+    url: str = Field(default="https://console.vast.ai", pattern=URL_PATTERN)
     """Where its interface answers."""
     api_key: SecretStr | None = None
     """A key, which isn't needed."""
@@ -75,28 +83,23 @@ class VastSettings(CollectorSettings):
         return value
 
 
-@dataclass(frozen=True)
-class Hands:
-    """How the collector reaches out of itself; tests give their own."""
-
-    transport: httpx.BaseTransport | None = None
-    """How requests travel; None is the network."""
-    seconds: Callable[[], float] = time.monotonic
-    """A clock for spacing."""
-    pause: Callable[[float], None] = time.sleep
-    """How it waits for its turn."""
-
-
 class VastCollector(Collector):
     """Vast.ai's offers for a list of GPU models."""
 
     name: ClassVar[str] = "vast"
     settings_class: ClassVar[type[CollectorSettings]] = VastSettings
 
-    def __init__(self, settings: VastSettings, hands: Hands = Hands()) -> None:
+    def __init__(
+        self,
+        settings: VastSettings,
+        hands: Hands = NETWORK,
+        market: MarketSettings = DEFAULTS,
+        memory: MarketMemory | None = None,
+    ) -> None:
         self._settings = settings
         self._hands = hands
-        self._next_search_seconds = 0.0
+        self._gate = PriceGate(self.name, market, memory or MarketMemory())
+        self._visitor = Visitor(_door(settings), hands, market.user_agent)
         self._answered: dict[str, Search] = {}
 
     @classmethod
@@ -105,7 +108,7 @@ class VastCollector(Collector):
         settings = settings_from(environ, cls.name, VastSettings)
         if not settings.enabled:
             return Absent("switched off by PILOTHOUSE_VAST_ENABLED")
-        return cls(settings)
+        return cls(settings, NETWORK, market_settings(environ), PROCESS_MEMORY)
 
     @property
     def every_seconds(self) -> float:
@@ -129,48 +132,45 @@ class VastCollector(Collector):
                 f"Vast.ai has no offer for any of {', '.join(self._settings.models)}: "
                 "check the spelling in PILOTHOUSE_VAST_MODELS"
             )
-        for search in searches:
-            yield from offers_of(search, self.name)
+        yield from self._gate.passed(
+            (offer for search in searches for offer in offers_of(search, self.name)),
+            now=now,
+            alarms=[empty_alarm(search, now) for search in searches if not search.offers],
+            is_marketplace=True,
+        )
         yield from _remarks(searches)
         self._answered.clear()
 
     def _searches(self, now: datetime) -> Iterable[Search]:
         started_seconds = self._hands.seconds()
         oldest_at = now - timedelta(seconds=KEPT_FOR_SECONDS)
-        with self._client() as client:
-            for model in self._settings.models:
-                known = self._answered.get(model)
-                if known is None or known.answered_at < oldest_at:
-                    response = self._asked(client, model)
-                    elapsed = timedelta(seconds=self._hands.seconds() - started_seconds)
-                    known = search_of(response, model, self._settings.offer_limit, now + elapsed)
-                    self._answered[model] = known
-                yield known
+        for model in self._settings.models:
+            known = self._answered.get(model)
+            if known is None or known.answered_at < oldest_at:
+                elapsed = timedelta(seconds=self._hands.seconds() - started_seconds)
+                known = self._searched(model, now + elapsed)
+                self._answered[model] = known
+            yield known
 
-    def _client(self) -> httpx.Client:
-        key = self._settings.api_key
-        return httpx.Client(
-            base_url=self._settings.url,
-            transport=self._hands.transport,
-            timeout=self._settings.request_limit_seconds,
-            headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
-        )
+    def _searched(self, model: str, now: datetime) -> Search:
+        limit = self._settings.offer_limit
+        body = _body(model, limit)
+        answer = self._visitor.asked("POST", SEARCH_PATH, now, json=body, refused=refused)
+        return search_of(answer, model, limit)
 
-    def _asked(self, client: httpx.Client, model: str) -> httpx.Response:
-        self._wait_for_turn()
-        try:
-            return client.post(SEARCH_PATH, json=_body(model, self._settings.offer_limit))
-        except httpx.RequestError as error:
-            raise Unreachable(
-                f"Vast.ai didn't answer ({type(error).__name__}: {error}): "
-                f"check the network and PILOTHOUSE_VAST_URL, now {self._settings.url}"
-            ) from error
 
-    def _wait_for_turn(self) -> None:
-        wait_seconds = self._next_search_seconds - self._hands.seconds()
-        if wait_seconds > 0:
-            self._hands.pause(wait_seconds)
-        self._next_search_seconds = self._hands.seconds() + SPACING_SECONDS
+def _door(settings: VastSettings) -> Door:
+    key = settings.api_key
+    return Door(
+        source=SOURCE,
+        url=settings.url,
+        url_setting="PILOTHOUSE_VAST_URL",
+        key_setting="PILOTHOUSE_VAST_API_KEY",
+        spacing_seconds=SPACING_SECONDS,
+        request_limit_seconds=settings.request_limit_seconds,
+        rate_window_seconds=RATE_WINDOW_SECONDS,
+        headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
+    )
 
 
 def _body(model: str, offer_limit: int) -> dict[str, Any]:

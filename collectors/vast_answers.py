@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import httpx
@@ -15,15 +14,17 @@ from collectors.base import (
     CollectorError,
     Malformed,
     QuotaExhausted,
-    RateLimited,
     Refused,
-    Unreachable,
 )
-from collectors.web_time import age_seconds, given_at, retry_after_seconds
-from warehouse.records import Offer
+from collectors.market_web import Answer, json_or_none, midnight_after
+from warehouse.gpu_names import model_of
+from warehouse.records import MarketAlarm, Offer
 
 SOURCE = "Vast.ai"
+COLLECTOR = "vast"
 QUOTA_ERROR = "search_quota_exceeded"
+DATA_CENTRE = 1
+"""Of `hosting_type`; 0 is anybody's host."""
 RATE_WINDOW_SECONDS = 60.0
 """A refusal for asking too often names no time as a rule; the allowance is by the minute."""
 
@@ -33,7 +34,7 @@ BYTES_PER_GIGABYTE = 10**9
 BITS_PER_MEGABIT = 10**6
 
 PriceKind = Literal["on_demand", "spot_bid"]
-Amount = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0.0, le=1e9, allow_inf_nan=False)]
 
 
 class VastOffer(BaseModel):
@@ -43,9 +44,10 @@ class VastOffer(BaseModel):
 
     id: int
     gpu_name: str
-    num_gpus: Annotated[int, Field(ge=1)]
-    dph_total: Amount
-    min_bid: Amount | None = None
+    num_gpus: Annotated[int, Field(ge=1, le=10**6)]
+    dph_total: float
+    """a price of nothing, or less, is none: the gate finds it"""
+    min_bid: float | None = None
     gpu_ram: Amount | None = None
     cpu_ram: Amount | None = None
     cpu_cores: Amount | None = None
@@ -57,8 +59,10 @@ class VastOffer(BaseModel):
     inet_up: Amount | None = None
     inet_down: Amount | None = None
     reliability2: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    dlperf: Amount | None = None
     geolocation: str | None = None
     verification: str | None = None
+    hosting_type: Any = None
 
 
 @dataclass(frozen=True)
@@ -72,24 +76,52 @@ class Search:
     answered_at: datetime
 
 
-def search_of(
-    response: httpx.Response, model: str, offer_limit: int, answered_at: datetime
-) -> Search:
-    """The offers in an answer that came at `answered_at` (UTC).
-
-    A cache on the way makes it older by its `Age`.
+def search_of(answer: Answer, model: str, offer_limit: int) -> Search:
+    """The offers in an answer.
 
     Raises:
         CollectorError: there are none in it, and why.
     """
-    payload = _payload(response, answered_at)
+    payload = answer.json()
+    code = _error_code(payload)
+    if code == QUOTA_ERROR:
+        raise _quota_spent(answer.next_midnight_at)
+    if code is not None:
+        raise Refused(f"{SOURCE} refused the search: {code}")
     offers = _offers(payload, model)
     return Search(
         model=model,
         offers=offers,
         is_complete=len(offers) < offer_limit,
-        payload_digest=hashlib.sha256(response.content).hexdigest(),
-        answered_at=answered_at - timedelta(seconds=age_seconds(response)),
+        payload_digest=answer.digest,
+        answered_at=answer.answered_at,
+    )
+
+
+def refused(
+    response: httpx.Response, content: bytes, answered_at: datetime
+) -> CollectorError | None:
+    """What a refusal of Vast.ai's means where that isn't what it means elsewhere."""
+    if _error_code(json_or_none(content)) == QUOTA_ERROR:
+        return _quota_spent(midnight_after(response, answered_at))
+    if response.status_code == httpx.codes.NOT_FOUND:
+        return Refused(
+            f"{SOURCE} answered 404, which it does to a bad key, too: "
+            "check PILOTHOUSE_VAST_API_KEY and PILOTHOUSE_VAST_URL"
+        )
+    return None
+
+
+def empty_alarm(search: Search, now: datetime) -> MarketAlarm:
+    """A search without an offer, which says nothing of prices."""
+    return MarketAlarm(
+        provider=COLLECTOR,
+        source=COLLECTOR,
+        gpu_model=search.model,
+        kind="empty",
+        detail=f"{SOURCE} has no offer for {search.model}: its last prices stay; if it stays so, "
+        "check the spelling in PILOTHOUSE_VAST_MODELS",
+        raised_at=now,
     )
 
 
@@ -104,26 +136,6 @@ def offers_of(search: Search, provider: str) -> Iterator[Offer]:
 # -- answers ----------------------------------------------------------------------------
 
 
-def _payload(response: httpx.Response, answered_at: datetime) -> Any:
-    try:
-        payload = response.json()
-    except ValueError:  # a body in plain text, or in no encoding at all
-        payload = None
-    if _error_code(payload) == QUOTA_ERROR:
-        raise QuotaExhausted(
-            f"{SOURCE}'s searches of today are spent: set PILOTHOUSE_VAST_EVERY_SECONDS higher "
-            "or PILOTHOUSE_VAST_MODELS shorter",
-            until=_renewed_at(response, answered_at),
-        )
-    if not response.is_success:
-        raise _refusal(response, answered_at)
-    if payload is None:
-        raise Malformed(SOURCE, "the body", "is not JSON")
-    if _error_code(payload) is not None:
-        raise Refused(f"{SOURCE} refused the search: {_error_code(payload)}")
-    return payload
-
-
 def _error_code(payload: Any) -> str | None:
     error = payload.get("error") if isinstance(payload, dict) else None
     if isinstance(error, dict):
@@ -131,38 +143,22 @@ def _error_code(payload: Any) -> str | None:
     return str(error) if error else None
 
 
-def _refusal(response: httpx.Response, answered_at: datetime) -> CollectorError:
-    status = response.status_code
-    if status == httpx.codes.TOO_MANY_REQUESTS:
-        after_seconds = retry_after_seconds(response, answered_at)
-        return RateLimited(
-            f"{SOURCE} was asked too often (429); it is asked again later by itself",
-            RATE_WINDOW_SECONDS if after_seconds is None else after_seconds,
-        )
-    if status >= 500:
-        return Unreachable(f"{SOURCE} is broken ({status}); it is asked again later by itself")
-    if status == httpx.codes.NOT_FOUND:
-        return Refused(
-            f"{SOURCE} answered 404, which it does to a bad key, too: "
-            "check PILOTHOUSE_VAST_API_KEY and PILOTHOUSE_VAST_URL"
-        )
-    return Refused(f"{SOURCE} refused the search ({status}): check the PILOTHOUSE_VAST_ settings")
-
-
-def _renewed_at(response: httpx.Response, answered_at: datetime) -> datetime:
-    """The next midnight UTC by the source's clock, told by ours."""
-    there = given_at(response, answered_at)
-    midnight = there.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    return answered_at + (midnight - there)
+def _quota_spent(until: datetime) -> QuotaExhausted:
+    return QuotaExhausted(
+        f"{SOURCE}'s searches of today are spent: set PILOTHOUSE_VAST_EVERY_SECONDS higher "
+        "or PILOTHOUSE_VAST_MODELS shorter",
+        until=until,
+    )
 
 
 def _offers(payload: Any, model: str) -> tuple[VastOffer, ...]:
-    """The offers; the documentation shows an object of them, in fact it is a list."""
+    """The offers; the documentation shows an object, of them or of one, in fact it is a list."""
     if not isinstance(payload, dict) or not isinstance(payload.get("offers"), (list, dict)):
         raise Malformed(SOURCE, "offers", "is missing, or neither a list nor an object")
     offers = payload["offers"]
-    found = offers.values() if isinstance(offers, dict) else offers
-    return tuple(_offer(item, index, model) for index, item in enumerate(found))
+    if isinstance(offers, dict):
+        offers = [offers] if "gpu_name" in offers else list(offers.values())
+    return tuple(_offer(item, index, model) for index, item in enumerate(offers))
 
 
 def _offer(item: Any, index: int, model: str) -> VastOffer:
@@ -188,6 +184,7 @@ def _row(
     price_kind: PriceKind,
     whole_usd_per_hour: float,
 ) -> Offer:
+    memory_bytes = _scaled(offer.gpu_ram, BYTES_PER_MEBIBYTE)
     return Offer(
         provider=provider,
         offer_id=str(offer.id),
@@ -198,7 +195,7 @@ def _row(
         quoted_unit="instance",
         price_kind=price_kind,
         region=offer.geolocation,
-        gpu_memory_bytes=_scaled(offer.gpu_ram, BYTES_PER_MEBIBYTE),
+        gpu_memory_bytes=memory_bytes,
         vcpu_count=offer.cpu_cores_effective,
         memory_bytes=_memory_bytes(offer),
         disk_bytes=_scaled(offer.disk_space, BYTES_PER_GIGABYTE),
@@ -210,10 +207,26 @@ def _row(
         reliability_ratio=offer.reliability2,
         is_verified=None if offer.verification is None else offer.verification == "verified",
         is_complete_search=search.is_complete,
+        model=model_of(offer.gpu_name, memory_bytes=memory_bytes or None),
+        tier=_tier(offer),
+        stock="some",  # only what can be rented is searched for
+        is_list_price=False,
+        max_gpu_count=offer.num_gpus,
+        performance_score=offer.dlperf,
+        source=provider,
         payload_digest=search.payload_digest,
         measured_at=search.answered_at,
         stored_at=search.answered_at,  # the runner stamps it
     )
+
+
+def _tier(offer: VastOffer) -> Literal["secure", "community"] | None:
+    """A verified data centre's, or anybody's; None where Vast.ai doesn't say which."""
+    if offer.hosting_type == DATA_CENTRE and offer.verification == "verified":
+        return "secure"
+    if offer.hosting_type == 0 or offer.verification in ("unverified", "deverified"):
+        return "community"
+    return None
 
 
 def _memory_bytes(offer: VastOffer) -> int | None:

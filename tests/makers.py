@@ -16,6 +16,7 @@ from warehouse.records import (
     JobEvent,
     ListPrice,
     NodeReading,
+    Offer,
     PolicyAlarm,
     PolicyVersion,
     Pool,
@@ -345,3 +346,25 @@ def make_alarm(**changes: Any) -> PolicyAlarm:
         raised_at=NOON - timedelta(days=2),
     )
     return replace(made, **changes)
+
+
+# -- the market ------------------------------------------------------------------------
+
+
+def make_offer(**changes: Any) -> Offer:
+    """An on-demand offer of one GPU; `model` follows `gpu_model` where it is not given."""
+    made = Offer(
+        provider="runpod",
+        offer_id="offer-1",
+        gpu_model="H100 SXM",
+        gpu_count=1,
+        price_usd_per_gpu_hour=2.5,
+        quoted_unit="gpu",
+        price_kind="on_demand",
+        is_complete_search=True,
+        source="test",
+        payload_digest="0" * 64,
+        measured_at=NOON,
+        stored_at=NOON,
+    )
+    return replace(made, **{"model": changes.get("gpu_model", "H100 SXM"), **changes})

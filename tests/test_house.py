@@ -52,6 +52,7 @@ def plain_modules(folder: str) -> list[Path]:
         ("engine/simulator", "engine/simulator"),
         ("engine/learning", "engine/learning"),
         ("engine/twin", "engine/twin"),
+        ("engine/market", "engine/market"),
         ("engine/forecasts", "engine"),
         ("pages", "pages"),
         ("api", "api"),

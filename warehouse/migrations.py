@@ -29,7 +29,7 @@ OFTEN_EMPTY = frozenset(
         "node_health", "node_incidents", "gpu_events", "cluster_nodes", "cluster_pods",
         "cluster_jobs", "cluster_events", "disruption_budgets", "cluster_workloads",
         "scale_targets", "cluster_rights", "market_alarms", "market_metrics", "benchmark_scores",
-        "recommendations", "price_elasticities",
+        "recommendations", "price_elasticities", "market_percentiles",
     }
 )  # fmt: skip
 """Tables that every page and every tick asks, and that may stay empty for long."""

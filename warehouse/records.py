@@ -744,8 +744,9 @@ class Offer:
     """A data centre of the provider's, or anybody's host; None where there is but one kind."""
     commitment_months: Amount | None = None
     """Of a reserved price: for how long."""
-    stock: Literal["high", "medium", "low", "none"] | None = None
-    """How much is left; None where the provider doesn't say."""
+    stock: Literal["high", "medium", "low", "some", "none"] | None = None
+    """How much is left; `some` where it is in stock and the provider doesn't say how much, None
+    where it says nothing."""
     is_list_price: bool | None = None
     """Whether it is a published price, rather than a quote for one machine. None in old rows."""
     max_gpu_count: Count | None = None
@@ -785,6 +786,62 @@ class MarketAlarm:
     """In words, with what to do."""
     raised_at: datetime
     """When."""
+
+
+@record("market_percentiles", partition_by="measured_at")
+class MarketPercentile:
+    """Where prices of a GPU model stood at an instant, as somebody else worked them out; imported.
+
+    Rows of different `scope` or `price_kind` are never shown as one series.
+    """
+
+    scope: Literal["market", "market_lowest", "provider_lowest"]
+    """Percentiles over a whole market; the cheapest instance of any provider; one provider's
+    cheapest offer."""
+    provider: str | None = None
+    """Whose the cheapest was; None of a whole market."""
+    gpu_model: str
+    """The GPU as the source names it."""
+    model: str | None = None
+    """Our name of it; None where it is not known."""
+    price_kind: Literal["on_demand", "spot", "mixed"]
+    """`mixed` where the source doesn't tell the one from the other."""
+    gpu_count: Count | None = None
+    """GPUs in the cheapest instance."""
+    lowest_usd_per_gpu_hour: Amount
+    """The lowest."""
+    p10_usd_per_gpu_hour: Amount | None = None
+    """A tenth is below it."""
+    p25_usd_per_gpu_hour: Amount | None = None
+    """A quarter is below it."""
+    median_usd_per_gpu_hour: Amount | None = None
+    """Half is below it."""
+    p75_usd_per_gpu_hour: Amount | None = None
+    """Three quarters are below it."""
+    p90_usd_per_gpu_hour: Amount | None = None
+    """Nine tenths are below it."""
+    highest_usd_per_gpu_hour: Amount | None = None
+    """The highest."""
+    mean_usd_per_gpu_hour: Amount | None = None
+    """The mean."""
+    offers: Count | None = None
+    """Offers seen."""
+    offers_in_stock: Count | None = None
+    """Of them in stock."""
+    offers_high: Count | None = None
+    """Of them with high stock."""
+    offers_medium: Count | None = None
+    """Of them with medium stock."""
+    offers_low: Count | None = None
+    """Of them with low stock."""
+    source: str
+    """Where it is from, `import:` before it."""
+    payload_digest: str
+    """SHA-256 of the row as it was imported; the same row is not taken twice."""
+    measured_at: datetime
+    """When the source saw it."""
+    stored_at: datetime
+    """When it was stored."""
 
 
 @record("market_metrics", partition_by="measured_at")

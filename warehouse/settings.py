@@ -99,6 +99,13 @@ class Settings(BaseSettings):
             "the console says so among its training runs."
         ),
     )
+    score_weights: Path | None = Field(
+        None,
+        description=(
+            "TOML file of the weights of the scores, as `docs/scoring.md` shows it; without it "
+            "`score_weights.toml` in the data folder, where there is one."
+        ),
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="What the console writes to its standard error."
     )
@@ -112,8 +119,12 @@ Read from the environment at the start. `python app.py --help` lists the flags, 
 """
 
 
-def settings_markdown(collectors: Mapping[str, type[BaseModel]]) -> str:
-    """The whole of `docs/settings.md`, the settings of the collectors by name included."""
+def settings_markdown(
+    collectors: Mapping[str, type[BaseModel]],
+    shared: Mapping[str, type[BaseModel]] | None = None,
+) -> str:
+    """The whole of `docs/settings.md`, the settings of the collectors by name included, and of
+    what several of them share."""
     return "".join(
         [
             HEAD,
@@ -121,6 +132,10 @@ def settings_markdown(collectors: Mapping[str, type[BaseModel]]) -> str:
             *(
                 _section(f"The collector `{name}`", f"{PREFIX}{name}_", settings)
                 for name, settings in collectors.items()
+            ),
+            *(
+                _section(f"Shared by collectors: `{name}`", f"{PREFIX}{name}_", settings)
+                for name, settings in (shared or {}).items()
             ),
         ]
     )

@@ -68,9 +68,14 @@ def test_every_collector_has_a_test_that_inherits_the_contract(name):
 
 
 def test_those_switched_off_are_told_from_those_present():
-    found = collectors_here({"PILOTHOUSE_NVML_ENABLED": "no"})
-    assert found.absent == {"nvml": Absent("switched off by PILOTHOUSE_NVML_ENABLED")}
-    assert [collector.name for collector in found.present] == ["vast"]
+    off = {f"PILOTHOUSE_{name}_ENABLED": "no" for name in ("NVML", "PRICING_PAGES")}
+    found = collectors_here({**off, "PILOTHOUSE_LAMBDA_CLOUD_API_KEY": "k"})
+    assert found.absent == {
+        "nvml": Absent("switched off by PILOTHOUSE_NVML_ENABLED"),
+        "pricing_pages": Absent("switched off by PILOTHOUSE_PRICING_PAGES_ENABLED"),
+    }
+    present = [collector.name for collector in found.present]
+    assert present == ["hyperscalers", "lambda_cloud", "runpod", "vast"]
 
 
 def test_one_that_hangs_when_asked_is_absent_and_the_others_are_there():

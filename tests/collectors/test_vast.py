@@ -9,8 +9,10 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from collectors.base import Note, Refused, Unreachable, settings_from
-from collectors.vast import SPACING_SECONDS, Hands, VastCollector, VastSettings
+from collectors.base import EmptyAnswer, Note, Refused, Unreachable, settings_from
+from collectors.market_prices import MarketMemory
+from collectors.market_web import Hands
+from collectors.vast import SPACING_SECONDS, VastCollector, VastSettings
 from tests.collectors.contract import CollectorContract
 from tests.collectors.vast_market import (
     NOON,
@@ -61,6 +63,13 @@ def test_the_price_of_the_whole_offer_becomes_one_of_a_gpu_on_demand_and_as_a_bi
         reliability_ratio=0.998,
         is_verified=True,
         is_complete_search=True,
+        model="H100 SXM",
+        tier="secure",
+        stock="some",
+        is_list_price=False,
+        max_gpu_count=8,
+        performance_score=1650.0,
+        source="vast",
         payload_digest=on_demand.payload_digest,
         measured_at=NOON,
         stored_at=NOON,
@@ -78,7 +87,9 @@ def test_the_digest_is_of_the_answer_as_it_came():
 def test_offers_may_be_a_list_or_an_object():
     as_list = offers(make_collector(answers({"offers": [make_offer()]})))
     as_object = offers(make_collector(answers({"offers": {"4711": make_offer()}})))
+    as_one = offers(make_collector(answers({"offers": make_offer()})))
     assert [o.price_usd_per_gpu_hour for o in as_list] == [2.1, 1.0]
+    assert as_one[0].offer_id == as_object[0].offer_id == "4711"
     assert [o.price_usd_per_gpu_hour for o in as_object] == [2.1, 1.0]
 
 
@@ -110,7 +121,7 @@ def test_one_search_a_model_is_made_with_spaces_in_its_name():
 
     def handle(request: httpx.Request) -> httpx.Response:
         seen.append(request)
-        return serves(make_offer(), make_offer(gpu_name="RTX 4090"))(request)
+        return serves(make_offer(), make_offer(gpu_name="RTX 4090", gpu_ram=24564))(request)
 
     list(make_collector(handle, models=("H100 SXM", "RTX 4090"), offer_limit=50).collect(NOON))
     assert [(r.method, str(r.url)) for r in seen] == [
@@ -134,9 +145,9 @@ def test_no_more_than_ten_searches_are_made_in_a_minute_over_runs_too():
 
     def handle(request: httpx.Request) -> httpx.Response:
         asked_at.append(turns.now)
-        return serves(*(make_offer(gpu_name=f"GPU {i}") for i in range(8)))(request)
+        return serves(*(make_offer(gpu_name=name, gpu_ram=None) for name in models))(request)
 
-    models = tuple(f"GPU {i}" for i in range(8))
+    models = ("B200", "H200", "H100 SXM", "H100 NVL", "H100 PCIE", "L40S", "L4", "RTX 4090")
     collector = make_collector(handle, turns=turns, models=models)
     for _ in range(3):
         assert len(offers(collector)) == 16
@@ -146,7 +157,7 @@ def test_no_more_than_ten_searches_are_made_in_a_minute_over_runs_too():
 
 
 def test_rows_of_a_later_search_are_measured_when_it_was_answered():
-    handler = serves(make_offer(), make_offer(gpu_name="H200"))
+    handler = serves(make_offer(), make_offer(gpu_name="H200", gpu_ram=143771))
     rows = offers(make_collector(handler, models=("H100 SXM", "H200")))
     assert {row.gpu_model: row.measured_at for row in rows} == {
         "H100 SXM": NOON,
@@ -162,14 +173,15 @@ def test_a_search_that_came_back_at_its_limit_is_incomplete_and_said_so():
 
 
 def test_a_try_after_a_failed_one_makes_only_the_searches_that_lack():
-    ok = [{"offers": [make_offer(gpu_name=name)]} for name in ("A", "B", "C")]
+    names = ("H200", "L40S", "L4")
+    ok = [{"offers": [make_offer(gpu_name=name, gpu_ram=None)]} for name in names]
     turns = Turns()
     collector = make_collector(
-        answers(ok[0], ok[1], httpx.Response(503), ok[2], *ok), turns=turns, models=("A", "B", "C")
+        answers(ok[0], ok[1], httpx.Response(503), ok[2], *ok), turns=turns, models=names
     )
     with pytest.raises(Unreachable):
         offers(collector)
-    assert {row.gpu_model for row in offers(collector)} == {"A", "B", "C"}
+    assert {row.gpu_model for row in offers(collector)} == set(names)
     assert len(turns.pauses) == 3
     assert len(offers(collector)) == 6
     assert len(turns.pauses) == 6
@@ -189,3 +201,58 @@ def test_a_key_is_sent_and_never_told():
         offers(collector)
     assert seen == ["Bearer s3cret"]
     assert "s3cret" not in f"{caught.value} {settings!r}"
+
+
+# -- what may enter ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "tier"),
+    [
+        ({}, "secure"),
+        ({"verification": "unverified"}, "community"),
+        ({"verification": "deverified"}, "community"),
+        ({"hosting_type": 0}, "community"),
+        ({"hosting_type": None}, None),
+        ({"hosting_type": 1, "verification": None}, None),
+    ],
+)
+def test_a_verified_data_centre_is_told_from_anybodys_host(changes, tier):
+    assert offers(make_collector(serves(make_offer(**changes))))[0].tier == tier
+
+
+def test_a_model_is_ours_by_name_and_memory_and_a_modified_card_is_none():
+    a100 = [
+        make_offer(id=i, gpu_name="A100 SXM4", gpu_ram=ram) for i, ram in ((1, 40960), (2, 81920))
+    ]
+    rows = offers(make_collector(serves(*a100), models=("A100 SXM4",)))
+    assert [row.model for row in rows[::2]] == ["A100 SXM 40GB", "A100 SXM 80GB"]
+    card = {"gpu_name": "RTX 4090", "min_bid": None}
+    cards = [make_offer(id=1, gpu_ram=24564, **card), make_offer(id=2, gpu_ram=49140, **card)]
+    offer, alarm = make_collector(serves(*cards), models=("RTX 4090",)).collect(NOON)
+    assert (offer.offer_id, alarm.kind) == ("1", "unknown_model")
+
+
+@pytest.mark.parametrize("usd", [0, -1.0, float("nan"), float("inf")])
+def test_a_price_that_is_none_is_an_alarm_and_the_other_offers_stay(usd):
+    bad = [make_offer(id=i, dph_total=usd) for i in (2, 3)]
+    good, bids, alarm = [], [], None
+    for row in make_collector(serves(make_offer(id=1), *bad)).collect(NOON):
+        if not isinstance(row, Offer):
+            alarm = row
+        else:
+            (good if row.price_kind == "on_demand" else bids).append(row.offer_id)
+    assert (good, bids, alarm.kind) == (["1"], ["1", "2", "3"], "zero_price")
+    assert "and 1 more" in alarm.detail
+
+
+def test_one_dear_host_is_no_jump_but_the_middle_of_all_may_not():
+    memory = MarketMemory()
+    hosts = [make_offer(id=i, min_bid=None) for i in (1, 2, 3)]
+    assert len(offers(make_collector(serves(*hosts), memory=memory))) == 3
+    dear = make_offer(id=3, min_bid=None, dph_total=80.0)
+    assert len(offers(make_collector(serves(*hosts[:2], dear), memory=memory))) == 3
+    all_dear = [make_offer(id=i, min_bid=None, dph_total=80.0) for i in (1, 2, 3)]
+    with pytest.raises(EmptyAnswer, match="beyond 3 times the last good price"):
+        offers(make_collector(serves(*all_dear), memory=memory))
+    assert len(offers(make_collector(serves(*hosts), memory=memory))) == 3

@@ -4,43 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
-from collectors.vast import Hands, VastCollector, VastSettings
+from collectors.market_prices import MarketMemory
+from collectors.market_settings import MarketSettings
+from collectors.market_web import Hands
+from collectors.vast import VastCollector, VastSettings
+from tests.collectors.market_server import NOON, Turns
+from tests.collectors.market_server import make_vast_offer as make_offer
 from warehouse.records import Offer
 
-NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+__all__ = ["NOON", "Turns", "answers", "make_collector", "make_offer", "offers", "serves"]
 
 Handler = Callable[[httpx.Request], httpx.Response]
-
-
-def make_offer(**changes: Any) -> dict[str, Any]:
-    return {
-        "id": 4711,
-        "gpu_name": "H100 SXM",
-        "num_gpus": 8,
-        "gpu_ram": 81559,
-        "dph_total": 16.8,
-        "dph_base": 16.0,
-        "min_bid": 8.0,
-        "storage_cost": 0.15,
-        "inet_up_cost": 0.02,
-        "inet_down_cost": 0.01,
-        "inet_up": 5000.0,
-        "inet_down": 8000.0,
-        "reliability2": 0.998,
-        "geolocation": "Ashburn, US",
-        "verification": "verified",
-        "cpu_cores": 192,
-        "cpu_cores_effective": 96.0,
-        "cpu_ram": 1_000_000,
-        "disk_space": 3000.0,
-        "hosting_type": 1,
-        "duration": 1e6,
-    } | changes
 
 
 def answers(*bodies: Any) -> Handler:
@@ -59,32 +37,18 @@ def serves(*offers: dict[str, Any]) -> Handler:
 
     def handle(request: httpx.Request) -> httpx.Response:
         wanted = json.loads(request.content)["gpu_name"]["eq"]
-        return httpx.Response(
-            200, json={"offers": [offer for offer in offers if offer["gpu_name"] == wanted]}
-        )
+        found = [offer for offer in offers if offer["gpu_name"] == wanted]
+        return httpx.Response(200, content=json.dumps({"offers": found}))
 
     return handle
-
-
-class Turns:
-    """Seconds and pauses turned by hand."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.pauses: list[float] = []
-
-    def seconds(self) -> float:
-        return self.now
-
-    def pause(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.now += seconds
 
 
 def make_collector(handler: Handler, *, turns: Turns | None = None, **settings) -> VastCollector:
     turns = turns or Turns()
     hands = Hands(httpx.MockTransport(handler), turns.seconds, turns.pause)
-    return VastCollector(VastSettings(**{"models": ("H100 SXM",), **settings}), hands)
+    memory = settings.pop("memory", None) or MarketMemory()
+    given = VastSettings(**{"models": ("H100 SXM",), **settings})
+    return VastCollector(given, hands, MarketSettings(), memory)
 
 
 def offers(collector: VastCollector) -> list[Offer]:

@@ -67,6 +67,13 @@ class RunningConsole:
         return client
 
 
+NO_MARKET = {
+    f"PILOTHOUSE_{source}_ENABLED": "false"
+    for source in ("HYPERSCALERS", "PRICING_PAGES", "RUNPOD", "VAST")
+}
+"""Nothing in these tests goes out to the network; Lambda isn't asked without a key."""
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., RunningConsole]]:
     """Start consoles with flags; they are stopped at the end as Ctrl-C stops them."""
@@ -77,7 +84,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., RunningConsole]]:
         process = subprocess.Popen(
             [*command, "--home", str(home or tmp_path / "home"), *flags],
             cwd=tmp_path,
-            env={**os.environ, "PILOTHOUSE_VAST_ENABLED": "false", **variables},
+            env={**os.environ, **NO_MARKET, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
