@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from api.application import openapi_document
 from api.listening import CannotListen, listening
 from api.sessions import UnusableKey
+from cluster.errors import NotConfigured
 from collectors import nvml
 from collectors.base import InvalidSetting
 from collectors.discovery import collector_classes
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         CannotListen,
         CannotStart,
         InvalidSetting,
+        NotConfigured,
         SessionError,
         TraceError,
         UnusableKey,

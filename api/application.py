@@ -12,6 +12,7 @@ from starlette.types import Lifespan
 
 from api import (
     audit,
+    cluster,
     controls,
     decisions,
     docs,
@@ -39,6 +40,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     metrics.router,
     fleet.router,
+    cluster.router,
     jobs.router,
     decisions.router,
     controls.router,
@@ -89,7 +91,7 @@ def create_api(
         throttle=throttle or Throttle(),
     )
     app.state.office = office
-    app.state.metrics = metrics.registry_of(store, clock, office.wall)
+    app.state.metrics = metrics.registry_of(store, clock, office.wall, settings.led_by)
     _add_routes(app)
     add_problem_handlers(app)
     app.add_middleware(BodyLimit)
