@@ -29,6 +29,7 @@ from collectors import nvml
 from collectors.base import InvalidSetting
 from collectors.discovery import collector_classes
 from console import Console
+from engine.kubernetes.settings import HandsSettings
 from engine.simulator.errors import TraceError
 from engine.simulator.session import SessionError
 from warehouse.clock import WallClock
@@ -95,7 +96,8 @@ def _print(command: str) -> int:
 def settings_document() -> str:
     """The whole of `docs/settings.md`."""
     found = collector_classes()
-    return settings_markdown({name: found[name].settings_class for name in sorted(found)})
+    collectors = {name: found[name].settings_class for name in sorted(found)}
+    return settings_markdown(collectors, {"kubernetes": HandsSettings})
 
 
 def _serve(settings: Settings) -> int:

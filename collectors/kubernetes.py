@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from cluster import errors
 from cluster.api import Api
@@ -33,6 +33,8 @@ from warehouse.records import ScaleTarget
 
 KINDS_ASKED_AGAIN = timedelta(minutes=10)
 """After so long it is asked again whether Kueue, Karpenter and Cluster API are there."""
+PASS_LIMITS = ("every_seconds", "time_limit_seconds")
+"""The settings that bound a pass."""
 MOST_AT_ONCE = 8
 """Kinds that are followed side by side."""
 ODDITIES_SHOWN = 3
@@ -47,11 +49,22 @@ class KubernetesSettings(CollectorSettings, ClusterSettings):
     """Seconds from one pass to the next."""
     time_limit_seconds: float = Field(default=15.0, gt=0.0)
     """Seconds after which a pass is given up; what it read is kept for the next."""
-    watch_seconds: float = Field(default=3.0, ge=1.0, le=30.0)
+    watch_seconds: float = Field(default=3.0, ge=1.0, le=30.0, validate_default=True)
     """Seconds for which each kind is watched in a pass; from 3 on the server ends each watch with
     a bookmark, so that kinds which seldom change are not listed anew now and then."""
     page_size: int = Field(default=500, ge=1, le=5000)
     """Objects in a page of a list."""
+
+    @field_validator("watch_seconds")
+    @classmethod
+    def _leaves_time(cls, seconds: float, others: ValidationInfo) -> float:
+        longest = min(others.data.get(name, seconds + 1) for name in PASS_LIMITS)
+        if seconds >= longest:
+            raise ValueError(
+                f"a watch of {seconds:g} s leaves no time in a pass of {longest:g} s: make it "
+                "shorter, or EVERY_SECONDS and TIME_LIMIT_SECONDS longer"
+            )
+        return seconds
 
 
 @dataclass(frozen=True)

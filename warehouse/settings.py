@@ -112,8 +112,12 @@ Read from the environment at the start. `python app.py --help` lists the flags, 
 """
 
 
-def settings_markdown(collectors: Mapping[str, type[BaseModel]]) -> str:
-    """The whole of `docs/settings.md`, the settings of the collectors by name included."""
+def settings_markdown(
+    collectors: Mapping[str, type[BaseModel]],
+    hands: Mapping[str, type[BaseModel]] | None = None,
+) -> str:
+    """The whole of `docs/settings.md`: the settings of the collectors by name, and of those hands
+    that share a collector's name what is theirs alone."""
     return "".join(
         [
             HEAD,
@@ -122,14 +126,26 @@ def settings_markdown(collectors: Mapping[str, type[BaseModel]]) -> str:
                 _section(f"The collector `{name}`", f"{PREFIX}{name}_", settings)
                 for name, settings in collectors.items()
             ),
+            *(
+                _section(
+                    f"Acting on `{name}`",
+                    f"{PREFIX}{name}_",
+                    settings,
+                    frozenset(collectors[name].model_fields),
+                )
+                for name, settings in (hands or {}).items()
+            ),
         ]
     )
 
 
-def _section(title: str, prefix: str, settings: type[BaseModel]) -> str:
+def _section(
+    title: str, prefix: str, settings: type[BaseModel], besides: frozenset[str] = frozenset()
+) -> str:
     rows = "".join(
         f"| `{prefix}{name}` |".upper() + f" {_default_words(name, field)} | {_meaning(field)} |\n"
         for name, field in settings.model_fields.items()
+        if name not in besides
     )
     return f"\n## {title}\n\n| variable | default | meaning |\n|---|---|---|\n{rows}"
 

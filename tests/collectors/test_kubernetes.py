@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from cluster.settings import ClusterSettings
-from collectors.base import Absent, InvalidSetting
-from collectors.kubernetes import Hands, KubernetesCollector
+from collectors.base import Absent, InvalidSetting, settings_from
+from collectors.kubernetes import Hands, KubernetesCollector, KubernetesSettings
 from collectors.kubernetes_machines import MachineReader
 from collectors.kubernetes_objects import Nonsense, pod_sevenths
 from collectors.kubernetes_reading import Reader, event
@@ -381,3 +381,11 @@ def test_many_rows_of_a_table_are_packed_and_stay_in_order() -> None:
     assert first_class is JobEvent
     assert [*first["job_id"], *second["job_id"]] == [row.job_id for row in rows]
     assert list(packed(rows[:3])) == rows[:3]
+
+
+def test_a_watch_that_leaves_a_pass_no_time_is_refused_with_what_to_change() -> None:
+    environ = {"PILOTHOUSE_KUBERNETES_EVERY_SECONDS": "3"}
+    with pytest.raises(InvalidSetting, match=r"WATCH_SECONDS can't be used.*shorter"):
+        settings_from(environ, "kubernetes", KubernetesSettings)
+    environ["PILOTHOUSE_KUBERNETES_WATCH_SECONDS"] = "1"
+    assert settings_from(environ, "kubernetes", KubernetesSettings).watch_seconds == 1
