@@ -12,8 +12,9 @@ help:  ## Say what there is
 run: $(VENV)/.run  ## Start the console on loopback; settings by PILOTHOUSE_*, flags by ARGS="--port 8051"
 	@$(BIN)/python app.py $(ARGS)
 
-test: $(VENV)/.test  ## Check style, types and walls, and run every test, the browser's included
-	@bash .ci/test $(BIN)
+# The variable of the command line alone: a KUBECONFIG of one's own shell is no cluster for tests.
+test: $(VENV)/.test  ## Run every check and test; contract tests on a real cluster by KUBECONFIG=path
+	@$(if $(filter command line,$(origin KUBECONFIG)),PILOTHOUSE_TEST_KUBECONFIG="$(abspath $(KUBECONFIG))") bash .ci/test $(BIN)
 
 learn: $(VENV)/.run  ## Install what training needs (PyTorch); `python app.py train` is then there
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt ".[learn]"

@@ -25,11 +25,13 @@ from pydantic import ValidationError
 from api.application import openapi_document
 from api.listening import CannotListen, listening
 from api.sessions import UnusableKey
+from cluster.errors import NotConfigured
 from collectors import nvml
 from collectors.base import InvalidSetting
 from collectors.discovery import collector_classes
 from collectors.market_settings import SHARED, MarketSettings
 from console import Console
+from engine.kubernetes.settings import HandsSettings
 from engine.simulator.errors import TraceError
 from engine.simulator.session import SessionError
 from warehouse.clock import WallClock
@@ -72,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         CannotListen,
         CannotStart,
         InvalidSetting,
+        NotConfigured,
         SessionError,
         TraceError,
         UnusableKey,
@@ -96,8 +99,8 @@ def _print(command: str) -> int:
 def settings_document() -> str:
     """The whole of `docs/settings.md`."""
     found = collector_classes()
-    given = {name: found[name].settings_class for name in sorted(found)}
-    return settings_markdown(given, {SHARED: MarketSettings})
+    collectors = {name: found[name].settings_class for name in sorted(found)}
+    return settings_markdown(collectors, {SHARED: MarketSettings}, {"kubernetes": HandsSettings})
 
 
 def _serve(settings: Settings) -> int:

@@ -10,14 +10,18 @@ import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 
 from api.application import bare_app, bring_door_outside, create_api
 from api.settings import ApiSettings
+from collectors.base import settings_from
 from collectors.discovery import collectors_here
+from collectors.kubernetes import Hands as CollectorHands
+from collectors.kubernetes import KubernetesCollector
 from collectors.market_prices import PROCESS_MEMORY
 from collectors.runner import Runner
 from collectors.schedule import catch_up, new_scheduler, schedule
@@ -25,21 +29,27 @@ from collectors.schedule import stop as stop_schedule
 from engine.background import background
 from engine.gains import Planner
 from engine.hands import NoHands
+from engine.kubernetes.settings import HandsSettings
+from engine.kubernetes.side import ClusterSide
 from engine.loop import Engine
+from engine.market.round import MarketRound
 from engine.simulator.hands import SimulatedHands
 from engine.simulator.judge import TwinJudge
 from engine.simulator.session import FleetAsked, FleetSession
 from engine.twin.judge import RowsJudge
 from pages._context import ConsoleStatus, Context
 from pages._shell import create_pages
-from warehouse import controls, fleet, offers
+from warehouse import controls, fleet, money, offers
 from warehouse.clock import Clock, WallClock
+from warehouse.last_told import last_told
 from warehouse.people import Passwords, has_admin
 from warehouse.records import ClockJump, CollectorRun
 from warehouse.settings import Settings
 from warehouse.store import Location, Store
 from warehouse.tokens import first_sign_in, make_admin
 
+LOOK_SECONDS = 5.0
+"""How often it is looked whether the cluster's rights are due to be asked for."""
 TICK_SECONDS = 1.0
 """How often the engine looks whether there is something to do."""
 BESIDE_SECONDS = 30.0
@@ -72,11 +82,13 @@ class Console:
         self.wall = WallClock(on_step_back=self._note_step_back)
         self.first_token = self._first_admin()
         self.session = self._fleet_session()
+        self.cluster = self._cluster_side()
         self.clock: Clock = self.session.clock if self.session else self.wall
         self.runner = Runner(self.store, self.wall)
         PROCESS_MEMORY.seed(offers.last_good_offers(self.store, self.wall.now()))
         self.scheduler = new_scheduler()
         self.engine = self._engine()
+        self.market = MarketRound(self.store, self.clock, self.settings, wall=self.wall)
         self._stopping = threading.Event()
         self.background = background(
             self.engine, self._stopping, is_learning=self.settings.learn_enabled
@@ -87,7 +99,7 @@ class Console:
 
     def _fleet_session(self) -> FleetSession | None:
         given = self.settings
-        if given.fleet == "none":
+        if given.fleet != "simulated":
             return None
         set_speed = controls.fleet_speed(self.store)
         asked = FleetAsked(
@@ -99,8 +111,18 @@ class Console:
         )
         return FleetSession.open(self.store, asked, wall_now=self.wall.now())
 
+    def _cluster_side(self) -> ClusterSide | None:
+        if self.settings.fleet != "kubernetes":
+            return None
+        given = settings_from(os.environ, KubernetesCollector.name, HandsSettings)
+        return ClusterSide(self.store, self.wall, given, self.settings.home)
+
     def _engine(self) -> Engine:
         home = self.settings.home
+        if self.cluster is not None:
+            side = self.cluster
+            judge = RowsJudge(self.store)
+            return Engine(self.store, self.clock, side.hands, judge, home=home, leader=side.leader)
         if self.session is None:
             judge = RowsJudge(self.store)
             return Engine(self.store, self.clock, NoHands(), judge, home=home)
@@ -135,6 +157,7 @@ class Console:
             is_behind_https=given.is_behind_https,
             metrics_are_open=given.metrics_are_open,
             script_hashes=lambda: self.dash.csp_hashes(),
+            led_by=lambda: self.engine.led_by,
         )
 
     # -- what the faces ask --------------------------------------------------------
@@ -150,6 +173,7 @@ class Console:
             history_progress_ratio=session.progress_ratio if session else 1.0,
             is_ready=not self.reasons_not_ready(),
             failure=session.failure if session else None,
+            led_by=self.engine.led_by,
         )
 
     def reasons_not_ready(self) -> list[str]:
@@ -178,24 +202,50 @@ class Console:
 
     def _start_schedule(self, is_live: bool) -> None:
         """Everything but the fleet runs also where the fleet could not be had."""
-        found = collectors_here(os.environ)
+        found = collectors_here(self._environment())
         for name, absent in found.absent.items():
             self.runner.record_absent(name, absent)
+        for collector in found.present:
+            if isinstance(collector, KubernetesCollector):
+                hands = CollectorHands(price_of=self._price_now)
+                collector.remember(last_told(self.store, now=self.wall.now()), hands)
         schedule(self.scheduler, self.runner, found.present)
         if self.session and is_live:
             schedule(self.scheduler, self.runner, [self.session])
             self._every(TICK_SECONDS, self._follow_speed)
             self._every(TICK_SECONDS, self.judge.remember)
+        if self.cluster:
+            self.cluster.begin(self.wall.now())
+            look = partial(self.engine.aside, "cluster", self.cluster.look, is_for_all=True)
+            self._every(LOOK_SECONDS, look)
         self.background.begin()
         self._every(TICK_SECONDS, self.engine.tick)
         self._every(BESIDE_SECONDS, self.background.forecast)
+        self._every(BESIDE_SECONDS, lambda: self.engine.aside("market", self._look_at_market))
         self._every(BESIDE_SECONDS, self.background.score)
         self._every(BESIDE_SECONDS, self.background.learn)
         self._every(ROLL_UP_SECONDS, self._roll_up)
         self._every(TIDY_SECONDS, self._tidy)
         self.scheduler.start()
+        if self.cluster:
+            print("The cluster is read, and steered once this console leads.", flush=True)
         if self.session and is_live:
             print(f"The fleet runs live, {self.session.clock.speed:g} times as fast.", flush=True)
+
+    def _look_at_market(self, _: datetime) -> None:
+        self.market.run()
+
+    def _price_now(self, pool: str) -> float | None:
+        found = money.price_in_force(self.store, pool, at=self.wall.now())
+        return found.price_usd_per_gpu_hour if found else None
+
+    def _environment(self) -> dict[str, str]:
+        """The environment; without the cluster where another fleet is steered, since rows of the
+        two would be mixed."""
+        environment = dict(os.environ)
+        if self.settings.fleet == "simulated":
+            environment["PILOTHOUSE_KUBERNETES_ENABLED"] = "false"
+        return environment
 
     def _every(self, seconds: float, act: Any) -> None:
         self.scheduler.add_job(
@@ -232,6 +282,8 @@ class Console:
         self._stopping.set()
         self._history.join()
         stop_schedule(self.scheduler, self.runner)
+        if self.cluster:
+            self.cluster.close()
         self.store.close()
 
     # -- the welcome ---------------------------------------------------------------

@@ -12,6 +12,7 @@ from starlette.types import Lifespan
 
 from api import (
     audit,
+    cluster,
     controls,
     decisions,
     docs,
@@ -40,6 +41,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     metrics.router,
     fleet.router,
+    cluster.router,
     jobs.router,
     market.router,
     decisions.router,
@@ -91,7 +93,7 @@ def create_api(
         throttle=throttle or Throttle(),
     )
     app.state.office = office
-    app.state.metrics = metrics.registry_of(store, clock, office.wall)
+    app.state.metrics = metrics.registry_of(store, clock, office.wall, settings.led_by)
     _add_routes(app)
     add_problem_handlers(app)
     app.add_middleware(BodyLimit)

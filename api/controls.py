@@ -1,4 +1,4 @@
-"""/api/v1/admin: modes, the kill switch, limits and the breaker.
+"""/api/v1/admin: modes, four eyes, the kill switch, limits, the breaker, and what is paused.
 
 Whoever may look may read them; setting them needs an admin, but stopping everything needs only
 an operator: who sees harm done must not look for somebody else first.
@@ -16,6 +16,7 @@ from api.office import Admin, Here, Operator
 from api.problems import Refused
 from api.shapes import Sent, Shape, shape_of
 from warehouse import controls
+from warehouse import pauses as paused
 from warehouse.limits import Limits
 from warehouse.people import Person
 from warehouse.records import Mode
@@ -65,8 +66,32 @@ class LimitSetting(Sent):
     """Why, for the record."""
 
 
+class FourEyesSetting(Sent):
+    """Whether two people must say yes to an action."""
+
+    is_on: bool
+    """True asks for two different people, in autonomous mode too."""
+    reason: str | None = None
+    """Why, for the record."""
+
+
+class PauseShape(Shape):
+    """Something that is not done now."""
+
+    reason: paused.Reason
+    """What pauses it."""
+    action: str | None
+    """The kind of action; null where it is every one."""
+    words: str
+    """Why, in a sentence."""
+    since_at: datetime | None
+    """Since when, where that is known."""
+    until_at: datetime | None
+    """Until when, where that is known; else until somebody changes it."""
+
+
 class BreakerShape(Shape):
-    """It opens by itself after failures in a row; only a person closes it."""
+    """It opens by itself after failures or too many quarantines; only a person closes it."""
 
     is_open: bool
     """While it is open nothing is carried out."""
@@ -74,6 +99,10 @@ class BreakerShape(Shape):
     """Failures in a row since the last success, or since it was closed."""
     opened_at: datetime | None
     """When it opened."""
+    reason: str | None
+    """What opened it."""
+    closed_at: datetime | None
+    """When a person closed it last, while it is closed."""
 
 
 class BreakerSetting(Sent):
@@ -120,6 +149,34 @@ def set_mode(here: Here, person: Admin, action: str, sent: ModeSetting) -> dict[
         via=person.via,
     )
     return controls.modes(here.store)
+
+
+@router.get("/four-eyes")
+def four_eyes(here: Here) -> dict[str, bool]:
+    """Of each kind of action whether two people must say yes."""
+    return controls.four_eyes(here.store)
+
+
+@router.put("/four-eyes/{action}")
+def set_four_eyes(here: Here, person: Admin, action: str, sent: FourEyesSetting) -> dict[str, bool]:
+    """Say whether two people must say yes to one kind of action."""
+    controls.set_four_eyes(
+        here.store,
+        action,
+        sent.is_on,
+        by=person.name,
+        reason=sent.reason,
+        now=here.clock.now(),
+        via=person.via,
+    )
+    return controls.four_eyes(here.store)
+
+
+@router.get("/pauses", response_model=list[PauseShape])
+def pauses(here: Here) -> list[dict[str, Any]]:
+    """What is paused now, why and since when."""
+    found = paused.pauses(here.store, now=here.clock.now(), wall_now=here.wall.now())
+    return [asdict(each) for each in found]
 
 
 @router.get("/kill-switch", response_model=KillSwitchShape)

@@ -2,6 +2,10 @@
 
 An approval may be bound to exactly what was seen: send the decision's `action_hash` along, in
 the body or as `If-Match`, and one that has changed meanwhile is refused with 412.
+
+Where two people must agree the first yes is answered with 202 and what is missing. The second is
+the same request by another person; to what the first has edited, with the `action_hash` that stands
+in `approvals`.
 """
 
 from __future__ import annotations
@@ -14,11 +18,22 @@ from fastapi import APIRouter, Header, Query, Response
 
 from api.office import Here, Office, Operator
 from api.shapes import Paged, Rows, Sent, Shape, decoded, shape_of
+from warehouse import controls
 from warehouse import decisions as questions
+from warehouse.approvals import NEEDED, approvals, said_so_far
 from warehouse.decisions import DecisionState
 from warehouse.people import Person
-from warehouse.records import ActionType, Decision, Execution, Outcome, UndoRequest, Verdict
+from warehouse.records import (
+    ActionType,
+    Decision,
+    Execution,
+    ExecutionStep,
+    Outcome,
+    UndoRequest,
+    Verdict,
+)
 from warehouse.schema import columns_of
+from warehouse.steps import steps
 
 router = APIRouter(prefix="/api/v1/decisions", tags=["decisions"])
 
@@ -68,11 +83,44 @@ class Step(Shape):
     """The particulars in words."""
 
 
-class DecisionDetail(DecisionShape):  # type: ignore[misc, valid-type]
+class SaidSoFar(Shape):
+    """One action that people said yes to: the proposed one, or an edited one."""
+
+    action_hash: str
+    """Its hash: a second yes is to exactly this."""
+    parameters: dict[str, Any]
+    """What it would be done with."""
+    approved_by: list[str]
+    """Who said yes, the first first."""
+    is_edited: bool
+    """Whether it is not what was proposed."""
+    reason: str | None
+    """Why it was edited."""
+    words: str
+    """How far it is: `1 of 2: alice, with nodes = 3`."""
+
+
+class DecisionHeard(DecisionShape):  # type: ignore[misc, valid-type]
+    """A decision, and who said yes to it where two people must agree."""
+
+    approvals: list[SaidSoFar]
+    """What people said yes to so far; empty where one yes is enough."""
+    approvals_needed: int
+    """People who must say yes to the same: 1 or 2."""
+    missing: str | None
+    """What it waits for before it is decided; null where it is."""
+
+
+StepTaken = shape_of(ExecutionStep, name="StepTaken")
+
+
+class DecisionDetail(DecisionHeard):
     """A decision and all that happened to it."""
 
     timeline: list[Step]
     """What happened, in time order."""
+    steps: list[StepTaken]  # type: ignore[valid-type]
+    """Each step of a deed that takes several as it stands, with what it waits for."""
 
 
 class Approval(Sent):
@@ -137,19 +185,29 @@ def decision(here: Here, decision_id: str, response: Response) -> dict[str, Any]
     """One decision with its timeline; the `ETag` is its `action_hash`."""
     found = questions.decision(here.store, decision_id, now=here.clock.now())
     response.headers["etag"] = f'"{found.action_hash}"'
-    steps = decoded(questions.timeline(here.store, decision_id))
-    return {**asdict(found), "timeline": list(steps)}
+    happened = decoded(questions.timeline(here.store, decision_id))
+    return {
+        **_heard(here, found),
+        "timeline": list(happened),
+        "steps": [asdict(each) for each in steps(here.store, decision_id)],
+    }
 
 
-@router.post("/{decision_id}/approve", response_model=DecisionShape)
+@router.post(
+    "/{decision_id}/approve",
+    response_model=DecisionHeard,
+    responses={202: {"model": DecisionHeard, "description": "Another person must say yes."}},
+)
 def approve(
     here: Here,
     person: Operator,
     decision_id: str,
+    response: Response,
     sent: Approval | None = None,
     if_match: IfMatch = None,
 ) -> dict[str, Any]:
-    """Say yes to a decision as it stands. Of two who decide at once one gets 409."""
+    """Say yes to a decision as it stands. Of two who decide at once one gets 409; where two must
+    agree the first gets 202."""
     said = sent or Approval()
     questions.approve(
         here.store,
@@ -160,14 +218,23 @@ def approve(
         action_hash=_seen(said.action_hash, if_match),
         reason=said.reason,
     )
-    return _as_it_stands(here, decision_id)
+    return _answer_to_yes(here, decision_id, response)
 
 
-@router.post("/{decision_id}/override", response_model=DecisionShape)
+@router.post(
+    "/{decision_id}/override",
+    response_model=DecisionHeard,
+    responses={202: {"model": DecisionHeard, "description": "Another person must say yes."}},
+)
 def override(
-    here: Here, person: Operator, decision_id: str, sent: Overriding, if_match: IfMatch = None
+    here: Here,
+    person: Operator,
+    decision_id: str,
+    response: Response,
+    sent: Overriding,
+    if_match: IfMatch = None,
 ) -> dict[str, Any]:
-    """Say yes with other parameters."""
+    """Say yes with other parameters; what was proposed stays beside them in `parameters`."""
     questions.override(
         here.store,
         decision_id,
@@ -178,7 +245,7 @@ def override(
         now=here.clock.now(),
         action_hash=_seen(sent.action_hash, if_match),
     )
-    return _as_it_stands(here, decision_id)
+    return _answer_to_yes(here, decision_id, response)
 
 
 @router.post("/{decision_id}/reject", response_model=DecisionShape)
@@ -221,3 +288,26 @@ def _seen(action_hash: str | None, if_match: str | None) -> str | None:
 
 def _as_it_stands(here: Office, decision_id: str) -> dict[str, Any]:
     return asdict(questions.decision(here.store, decision_id, now=here.clock.now()))
+
+
+def _answer_to_yes(here: Office, decision_id: str, response: Response) -> dict[str, Any]:
+    heard = _heard(here, questions.decision(here.store, decision_id, now=here.clock.now()))
+    response.status_code = 202 if heard["missing"] else 200
+    return heard
+
+
+def _heard(here: Office, found: DecisionState) -> dict[str, Any]:
+    said = said_so_far(found.action_hash, approvals(here.store, found.decision_id))
+    needed = NEEDED if controls.four_eyes(here.store).get(found.action) else 1
+    missing = None
+    if found.state == "waiting":
+        missing = "another person's yes to the same action" if said else _PEOPLE[needed]
+    return {
+        **asdict(found),
+        "approvals": [asdict(each) | {"words": each.words} for each in said],
+        "approvals_needed": needed,
+        "missing": missing,
+    }
+
+
+_PEOPLE = {1: "somebody's yes", NEEDED: "the yes of two people"}

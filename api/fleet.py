@@ -1,4 +1,4 @@
-"""/api/v1/fleet: pools, nodes and GPUs as last read."""
+"""/api/v1/fleet: pools, nodes and GPUs as last read, their health and their incidents."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import Annotated, Any, Literal
 
 import polars as pl
 from fastapi import APIRouter, Query
+from pydantic import AwareDatetime
 
 from api.office import Here
 from api.problems import Refused
 from api.shapes import Paged, Rows, Shape, shape_of
-from warehouse import fleet
-from warehouse.records import NodeReading, NodeState
+from warehouse import fleet, healing
+from warehouse.paging import Page
+from warehouse.records import NodeHealth, NodeReading, NodeState
 
 router = APIRouter(prefix="/api/v1/fleet", tags=["fleet"])
 
 NodeShape = shape_of(NodeReading, name="Node")
+HealthShape = shape_of(NodeHealth, name="NodeHealth")
 
 
 class PoolShape(Shape):
@@ -105,6 +108,53 @@ class GpuShape(Shape):
     """When it was read."""
 
 
+class IncidentStep(Shape):
+    """A step in the story of a node that fell ill."""
+
+    phase: str
+    """Detected, quarantined, repairing, returned, passed (sound without our doing) or gone."""
+    at: datetime
+    """When."""
+    detail: str
+    """In words."""
+    decision_id: str | None
+    """The decision that brought it there, where one did."""
+
+
+class IncidentShape(Shape):
+    """An illness of a node, from the first evidence to its return."""
+
+    incident_id: str
+    """Its id."""
+    node_id: str
+    """The node."""
+    pool: str | None
+    """Its pool."""
+    phase: str
+    """The newest phase."""
+    detail: str
+    """What was found, in one line."""
+    onset_at: datetime
+    """When the first evidence came."""
+    detected_at: datetime
+    """When it was found."""
+    ended_at: datetime | None
+    """When it was over; null while it is open."""
+    detect_seconds: float | None
+    """From the first evidence to its detection; null where that is older than this console's
+    watch."""
+    repair_seconds: float | None
+    """From its detection to its return; null where it has not returned."""
+    people_seconds: float
+    """What of that, or of the time so far, went by waiting for a person."""
+    unattended_seconds: float | None
+    """The time to repair without that."""
+    decisions: list[str]
+    """The decisions about it, in order."""
+    steps: list[IncidentStep]
+    """Its story."""
+
+
 PoolName = Annotated[str | None, Query(description="Only this pool.")]
 NodeSort = Literal["node_id", "pool", "kind", "state", "gpus_used", "health_ratio", "measured_at"]
 
@@ -146,6 +196,40 @@ def node(here: Here, node_id: str) -> Any:
     if found is None:
         raise Refused(404, "no such node", f"there is no node {node_id}: read the list again")
     return {name: getattr(found, name) for name in NodeShape.model_fields}
+
+
+@router.get("/nodes/{node_id}/health", response_model=HealthShape)
+def node_health(here: Here, node_id: str) -> Any:
+    """What speaks against one node, as last judged; a node that was never ill has a health of 1."""
+    found, read = healing.node_health(here.store, node_id), fleet.node(here.store, node_id)
+    if found is None and read is None:
+        raise Refused(404, "no such node", f"there is no node {node_id}: read the list again")
+    if found is None:
+        now, pool = here.clock.now(), read.pool if read else None
+        found = NodeHealth(
+            node_id=node_id,
+            pool=pool,
+            health_ratio=1.0,
+            is_suspect=False,
+            evidence=[],
+            judged_at=now,
+        )
+    return {name: getattr(found, name) for name in HealthShape.model_fields}
+
+
+@router.get("/incidents", response_model=Rows[IncidentShape])
+def incidents(
+    here: Here,
+    paged: Paged,
+    node_id: Annotated[str | None, Query(description="Only incidents of this node.")] = None,
+    since: Annotated[
+        AwareDatetime | None, Query(description="Those that ended since; 30 days without it.")
+    ] = None,
+) -> dict[str, Any]:
+    """Nodes that are ill, then those that were, the newest first."""
+    found = healing.incidents(here.store, now=here.clock.now(), since=since, node_id=node_id)
+    shown = [healing.as_dict(each) for each in found[paged.offset : paged.offset + paged.limit]]
+    return {**paged.rows(Page(pl.DataFrame(), len(found))), "items": shown}
 
 
 @router.get("/gpus", response_model=Rows[GpuShape])

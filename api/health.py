@@ -80,6 +80,8 @@ class Health(Shape):
     """Why it is not ready, in words."""
     now_at: datetime
     """The console's instant; a simulated fleet's where there is one."""
+    led_by: str | None
+    """Who acts, where another console does and this one only looks; null where this one acts."""
     collectors: list[CollectorShape]
     """Every collector that ever ran."""
     freshness: list[Freshness]
@@ -110,6 +112,7 @@ def health(here: Here) -> dict[str, Any]:
         "is_ready": not reasons,
         "reasons": reasons,
         "now_at": now,
+        "led_by": here.settings.led_by(),
         "collectors": list(decoded(questions.collector_health(here.store, now=here.wall.now()))),
         "freshness": fresh,
     }

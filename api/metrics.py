@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 
 from fastapi import APIRouter, Request, Response
@@ -13,8 +13,9 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from warehouse import controls, decisions, fleet, health, money
+from warehouse import controls, decisions, fleet, healing, health, money
 from warehouse.clock import Clock
+from warehouse.pauses import EVERYTHING, oldest_waiting, pauses
 from warehouse.store import Store
 
 router = APIRouter(tags=["health"])
@@ -28,10 +29,13 @@ DURATION_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 1
 class WarehouseMetrics(Collector):
     """Asks the warehouse the questions that the pages ask too."""
 
-    def __init__(self, store: Store, clock: Clock, wall: Clock) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, wall: Clock, led_by: Callable[[], str | None]
+    ) -> None:
         self._store = store
         self._clock = clock
         self._wall = wall
+        self._led_by = led_by
 
     def describe(self) -> Iterable[Metric]:
         """Nothing is asked when it is registered: the warehouse may be long in answering."""
@@ -43,6 +47,8 @@ class WarehouseMetrics(Collector):
         yield from self._of_pools()
         yield from self._of_money()
         yield from self._of_decisions()
+        yield from self._of_healing()
+        yield from self._of_pauses()
 
     def _of_collectors(self) -> Iterator[Metric]:
         succeeded = _gauge(
@@ -105,6 +111,20 @@ class WarehouseMetrics(Collector):
             profit.add_metric([row["pool"]], row["profit_usd"])
         yield from (revenue, profit)
 
+    def _of_healing(self) -> Iterator[Metric]:
+        ill = _gauge("nodes_suspect", "Nodes too ill to be given jobs.")
+        ill.add_metric([], len(healing.suspects(self._store)))
+        took = _gauge(
+            "time_to_repair_seconds",
+            "Median of the last 30 days, from detection to return.",
+            "waiting_for_people",
+        )
+        times = healing.times(healing.incidents(self._store, now=self._clock.now()))
+        if times.repair_median_seconds is not None and times.unattended_median_seconds is not None:
+            took.add_metric(["included"], times.repair_median_seconds)
+            took.add_metric(["excluded"], times.unattended_median_seconds)
+        yield from (ill, took)
+
     def _of_decisions(self) -> Iterator[Metric]:
         by_state = _gauge("decisions", "Decisions on record, by state.", "state")
         counts = decisions.counts_by_state(self._store, now=self._clock.now())
@@ -115,6 +135,29 @@ class WarehouseMetrics(Collector):
         breaker = _gauge("breaker_open", "1 while the breaker stops every action.")
         breaker.add_metric([], float(controls.breaker(self._store).is_open))
         yield from (by_state, kill, breaker)
+
+    def _of_pauses(self) -> Iterator[Metric]:
+        """What stops every action has a series also while it does not; the others while they do."""
+        now = self._clock.now()
+        paused = _gauge("paused", "1 while actions are paused, by reason.", "reason", "action")
+        seconds = _gauge("paused_seconds", "For how long they have been.", "reason", "action")
+        found = {(reason, "all"): 0.0 for reason in EVERYTHING}
+        lasting = dict.fromkeys(found, 0.0)
+        for each in pauses(self._store, now=now, wall_now=self._wall.now()):
+            series = (each.reason, each.action or "all")
+            found[series] = 1.0
+            lasting[series] = max(lasting.get(series, 0.0), each.seconds(now))
+        for series, is_paused in found.items():
+            paused.add_metric(series, is_paused)
+            seconds.add_metric(series, lasting[series])
+        waiting = _gauge(
+            "decisions_waiting_seconds", "How long the oldest decision has waited.", "action"
+        )
+        for action, oldest_at in oldest_waiting(self._store, now=now).items():
+            waiting.add_metric([action], (now - oldest_at).total_seconds())
+        leads = _gauge("leads", "1 where this console is the one that acts.")
+        leads.add_metric([], float(self._led_by() is None))
+        yield from (paused, seconds, waiting, leads)
 
 
 class Measured:
@@ -152,10 +195,15 @@ class Measured:
             self._seconds.labels(*labels).observe(took_seconds)
 
 
-def registry_of(store: Store, clock: Clock, wall: Clock) -> CollectorRegistry:
-    """A registry of this console alone; two in one process don't meet."""
+def registry_of(
+    store: Store, clock: Clock, wall: Clock, led_by: Callable[[], str | None] = lambda: None
+) -> CollectorRegistry:
+    """A registry of this console alone; two in one process don't meet.
+
+    `led_by` says who acts, where another console does.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(WarehouseMetrics(store, clock, wall))
+    registry.register(WarehouseMetrics(store, clock, wall, led_by))
     return registry
 
 

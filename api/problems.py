@@ -24,12 +24,14 @@ from warehouse.actions import InvalidParameters
 from warehouse.controls import ControlError, InvalidLimit
 from warehouse.decisions import (
     ActionChanged,
+    AlreadyApproved,
     AlreadyDecided,
     Expired,
     NoSuchDecision,
     NotUndoable,
     NotYetExpired,
     ReasonNeeded,
+    SecondPersonNeeded,
     TargetBusy,
 )
 
@@ -39,6 +41,8 @@ TYPE_PREFIX = "urn:pilothouse:problem:"
 STATUS_OF: dict[type[Exception], int] = {
     NoSuchDecision: 404,
     AlreadyDecided: 409,
+    AlreadyApproved: 409,
+    SecondPersonNeeded: 409,
     TargetBusy: 409,
     NotUndoable: 409,
     NotYetExpired: 409,

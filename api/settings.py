@@ -34,6 +34,8 @@ class ApiSettings:
     script_hashes: Callable[[], Sequence[str]] | None = None
     """The CSP hashes of the pages' inline scripts, for Dash its `csp_hashes`. Without them
     inline scripts are allowed."""
+    led_by: Callable[[], str | None] = lambda: None
+    """Who acts, where another console does; None where this one acts itself."""
 
 
 class Readiness(Protocol):

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
+import yaml  # type: ignore[import-untyped]  # what the client reads a kubeconfig with
 from kubernetes import client, config
 
 from cluster.errors import Expired, NotConfigured, Unreachable, error_of
@@ -29,6 +30,11 @@ MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 FIELD_MANAGER = "pilothouse"
+_UNREADABLE = (
+    config.ConfigException,
+    OSError,
+    *(yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError),  # a file of another kind
+)
 
 
 class Api:
@@ -55,7 +61,7 @@ class Api:
                 )
             else:
                 config.load_incluster_config(client_configuration=configuration)
-        except (config.ConfigException, OSError, ValueError) as error:
+        except _UNREADABLE as error:
             where = kubeconfig or "the pod's service account"
             raise NotConfigured(f"no cluster can be reached by {where}: {error}") from error
         configuration.retries = False  # whoever asks decides whether it may be asked again

@@ -124,8 +124,11 @@ def read_pools(path: Path) -> dict[str, PoolTerms]:
         said: dict[str, Any] = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise NotConfigured(f"{path} can't be read: {error}") from error
+    strange = sorted(set(said) - {"pools"})
+    if strange or not isinstance(said.get("pools", {}), dict):
+        raise NotConfigured(f"{path}: {(*strange, 'pools')[0]}: it holds tables [pools.NAME] only")
     found: dict[str, PoolTerms] = {}
-    for name, terms in (said.get("pools") or {}).items():
+    for name, terms in said.get("pools", {}).items():
         try:
             found[name] = PoolTerms.model_validate(terms)
         except ValidationError as error:

@@ -1,4 +1,4 @@
-"""This host's NVIDIA GPUs, by NVML: samples, processes, and MIG instances as their own entities.
+"""This host's NVIDIA GPUs, by NVML: samples, processes, events, and MIG instances of their own.
 
 The one module that imports `pynvml`. The driver may be unloaded, updated or reset while the
 console runs, and a GPU may fall off the bus; NVML then answers errors until it is initialised
@@ -25,7 +25,9 @@ from collectors.base import (
     Yielded,
     settings_from,
 )
+from collectors.nvml_events import DriverEvents
 from collectors.nvml_reading import Host, Reader, Reading
+from warehouse.records import GpuEvent
 
 START_AGAIN_AFTER = timedelta(minutes=5)
 """NVML is not started again for a GPU known to be lost more often than this: it takes seconds
@@ -56,10 +58,13 @@ class NvmlCollector(Collector):
     def __init__(self, settings: NvmlSettings, nvml: Any = pynvml) -> None:
         self._settings = settings
         self._nvml = nvml
-        self._reader = Reader(nvml, Host(settings.node_id, settings.pool, self.name))
+        host = Host(settings.node_id, settings.pool, self.name)
+        self._reader, self._events = Reader(nvml, host), DriverEvents(nvml, host)
         self._is_started = False
         self._started_again_at: datetime | None = None
         self._known_broken: frozenset[int] = frozenset()
+        self._untold: list[GpuEvent] = []
+        """What happened while no run succeeded"""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], nvml: Any = pynvml) -> Self | Absent:
@@ -80,15 +85,21 @@ class NvmlCollector(Collector):
         return self._settings.time_limit_seconds
 
     def collect(self, now: datetime) -> Iterator[Yielded]:
-        """A `GpuSample` a GPU and MIG instance, a `GpuProcess` a compute process.
+        """A `GpuSample` a GPU and MIG instance, a `GpuProcess` a compute process, a `GpuEvent`
+        whatever the driver reported since the run before.
 
         A GPU that can't be read is named in a note and doesn't hide the others.
         """
         reading = self.reading(now)
-        if not reading.samples:
+        self._untold += self._events.happened(reading, now)
+        if not reading.samples:  # what happened is told by the first run that succeeds
             raise Unreachable(f"no GPU of this host can be read: {_in_words(reading)}")
         yield from reading.samples
         yield from reading.processes
+        told, self._untold = self._untold, []
+        yield from told
+        if remark := self._events.remark():
+            yield Note(remark)
         if reading.broken:
             yield Note(f"not read: {_in_words(reading)}")
 
@@ -110,6 +121,7 @@ class NvmlCollector(Collector):
     def shut_down(self) -> None:
         """Let go of the driver; the next reading starts it again."""
         self._is_started = False
+        self._events.forget()
         with contextlib.suppress(self._nvml.NVMLError):  # it may be down already
             self._nvml.nvmlShutdown()
 
@@ -119,6 +131,7 @@ class NvmlCollector(Collector):
         if not self._is_started:
             self._nvml.nvmlInit()
             self._is_started = True
+        self._events.register()
         return self._reader.reading(now)
 
     def _pass_anew(self, now: datetime) -> Reading:

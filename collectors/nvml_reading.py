@@ -103,6 +103,7 @@ class Reader:
         gpu_model = self._ask(nvml.nvmlDeviceGetName, handle)
         memory_used_bytes, memory_total_bytes = self._memory_bytes(handle)
         running = self._running(handle)
+        rows_remapped_count, is_pending, has_failed = self._row_remaps(handle)
         sample = GpuSample(
             gpu_id=gpu_id,
             node_id=self._host.node_id,
@@ -120,6 +121,9 @@ class Reader:
             memory_clock_hertz=self._clock_hertz(handle, nvml.NVML_CLOCK_MEM),
             ecc_corrected_count=self._ecc(handle, nvml.NVML_MEMORY_ERROR_TYPE_CORRECTED),
             ecc_uncorrected_count=self._ecc(handle, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED),
+            rows_remapped_count=rows_remapped_count,
+            row_remap_is_pending=is_pending,
+            row_remap_has_failed=has_failed,
             throttle_reasons=self._throttle_reasons(handle),
             process_count=None if running is None else len(running),
             source=self._host.source,
@@ -161,6 +165,17 @@ class Reader:
     def _ecc(self, handle: Any, kind: int) -> int | None:
         ask = self._nvml.nvmlDeviceGetTotalEccErrors
         return _known(self._ask(ask, handle, kind, self._nvml.NVML_VOLATILE_ECC))
+
+    def _row_remaps(self, handle: Any) -> tuple[int | None, bool | None, bool | None]:
+        """Rows remapped for either cause, whether one waits for a reset, whether one failed.
+
+        GPUs before Ampere retire pages instead and say that they don't support the question.
+        """
+        rows = self._ask(self._nvml.nvmlDeviceGetRemappedRows, handle)
+        if rows is None:
+            return None, None, None
+        corrected, uncorrected, is_pending, has_failed = rows
+        return corrected + uncorrected, bool(is_pending), bool(has_failed)
 
     def _throttle_reasons(self, handle: Any) -> str | None:
         bits = self._ask(self._nvml.nvmlDeviceGetCurrentClocksEventReasons, handle)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from engine import guards, promoting
 from engine.actions import Candidate, actions
@@ -17,10 +17,14 @@ from engine.deeds import newest_other_deed_at, perform, refuse, step, succeeded
 from engine.hands import Actuator
 from engine.observe import PoolObservation
 from engine.undoing import take_back
+from warehouse import controls
 from warehouse.actions import action_hash
+from warehouse.approvals import approvals, are_enough
+from warehouse.breaker import open_where_due
 from warehouse.decisions import DecisionState, decision
 from warehouse.records import Ticket
 from warehouse.store import Store
+from warehouse.windows import fresh_until
 
 Seen = Mapping[str, PoolObservation]
 
@@ -83,6 +87,7 @@ def _begin(store: Store, hands: Actuator, asked: DecisionState, pools: Seen, now
             with store.transaction():
                 store.take(ticket)
                 store.append([step(asked, "do", "intended", now, result=reckoned)])
+                open_where_due(store, controls.limits(store), now)
             _do(store, hands, asked, now)
 
 
@@ -123,13 +128,13 @@ def _asked_again(
 ) -> Go | Wait | No:
     """Whether it may be done now, must wait, or is refused.
 
-    What holds everything, and a reading from before the pool's newest deed, make it wait; it waits
-    no longer than its approval is fresh.
+    What holds everything, a maintenance window that is closed, and a reading from before the
+    pool's newest deed make it wait; it waits no longer than its approval is fresh.
     """
     around = circumstances(store, now, but_for=asked.decision_id)
-    stale = _not_as_approved(asked, around)
-    if stale:
-        return stale
+    changed = _not_as_approved(asked, around) or _not_by_enough(store, asked, around)
+    if changed:
+        return changed
     if seen is None:
         return No("pool_is_seen", f"{asked.pool} has not been read lately")
     case = _case(asked, seen)
@@ -146,11 +151,23 @@ def _not_as_approved(asked: DecisionState, around: Circumstances) -> No | None:
     parameters = asked.verdict_parameters or {}
     if asked.verdict_action_hash != action_hash(asked.action, asked.target, parameters):
         return No("action_is_as_approved", "what was approved is not what would be done")
-    waited = around.now - (asked.decided_at or around.now)
-    if waited > timedelta(seconds=around.limits.decision_expiry_seconds):
-        minutes = waited.total_seconds() / 60
+    decided_at, limits = asked.decided_at or around.now, around.limits
+    fresh = fresh_until(
+        limits.maintenance, asked.action, decided_at, limits.decision_expiry_seconds
+    )
+    if around.now > fresh:
+        minutes = (around.now - decided_at).total_seconds() / 60
         return No("approval_is_fresh", f"it was approved {minutes:.0f} min ago: too long")
     return None
+
+
+def _not_by_enough(store: Store, asked: DecisionState, around: Circumstances) -> No | None:
+    """Asked again, since four eyes may have been asked for after one had said yes."""
+    if not around.four_eyes.get(asked.action):
+        return None
+    if are_enough(approvals(store, asked.decision_id), asked.verdict_action_hash):
+        return None
+    return No("two_people_approved", f"two people must say yes to {asked.action} by now")
 
 
 def _judged(case: guards.Case, around: Circumstances) -> Go | No:

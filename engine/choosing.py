@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 
 from engine.actions import Candidate, actions
 from engine.actions.adjust_price import SMALLEST_STEP_RATIO
+from engine.actions.rebalance import named_nodes, wanted_nodes
 from engine.circumstances import Circumstances
 from engine.gains import Gain, Planner
 from engine.guards import Case, refusal
 from engine.history import PoolPast
 from engine.observe import PoolObservation
+from engine.policies import MIGRATE, NOBODY
 from engine.policies.rule import Proposal
 from engine.shadow import Opinion
 from warehouse.records import Refusal
@@ -28,6 +30,12 @@ MOST_DECISIONS = 3
 """of one pool and tick"""
 CAPACITY = {"scale_up": 1, "pre_warm": 1, "scale_down": -1, "rebalance": -1}
 """The actions by which a policy's nodes are had, and their sign."""
+OCCASIONAL = ("quarantine_node", "repair_node", "pre_warm", "rebalance", "migrate_job")
+"""The actions that most ticks give no cause for, the most pressing first."""
+MOST_OCCASIONAL = 6
+"""candidates of those that are weighed in one pool and tick"""
+HEALING = ("quarantine_node", "repair_node")
+"""The actions by which a policy's wish to have suspect nodes healed is had."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,7 @@ def weighed(scene: Scene) -> list[Weighed]:
         if name != "do_nothing" and around.modes[name] != "off"
         for candidate in action.candidates(seen, goal)
     ]
+    candidates = _weighable(candidates)
     gains = scene.planner.gains(
         seen, scene.past, candidates, scene.horizon_seconds, steers_on=scene.steers_on
     )
@@ -136,6 +145,7 @@ def refusals(
             guard=str(one.guard),
             detail=str(one.why_not),
             expected_gain_usd_per_hour=one.gain.mean_usd_per_hour,
+            pool=one.candidate.pool,
             refused_at=around.now,
         )
         for one in held.values()
@@ -144,9 +154,14 @@ def refusals(
 
 def is_toward(candidate: Candidate, goal: Proposal, seen: PoolObservation) -> bool:
     """Whether it is what the goal asks, or a part of it."""
+    if candidate.action == "rebalance":
+        how_fits = goal.consolidation == MIGRATE
+        return how_fits and 0 < nodes_of(candidate) <= wanted_nodes(seen, goal)
     if candidate.action in CAPACITY:
         wanted = CAPACITY[candidate.action] * goal.nodes
-        return bool(0 < candidate.parameters["nodes"] <= wanted)
+        return 0 < nodes_of(candidate) <= wanted
+    if candidate.action in HEALING:
+        return goal.heal != NOBODY
     if candidate.action == "adjust_price":
         now = seen.features["price_usd_per_gpu_hour"]
         step = candidate.parameters["price_usd_per_gpu_hour"] - now
@@ -156,20 +171,52 @@ def is_toward(candidate: Candidate, goal: Proposal, seen: PoolObservation) -> bo
     return False
 
 
+def nodes_of(candidate: Candidate) -> int:
+    """How many nodes an action of `CAPACITY` adds or takes away."""
+    given = candidate.parameters
+    return len(named_nodes(given)) if candidate.action == "rebalance" else int(given["nodes"])
+
+
 # -- within ----------------------------------------------------------------------------
+
+
+def _weighable(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Without the scale-ups that are proposed as a pre-warming too, which tells why; and of the
+    occasional actions the most pressing, since each costs the planning model two dozen futures."""
+    warmed = {one.parameters["nodes"] for one in candidates if one.action == "pre_warm"}
+    usual = [
+        one
+        for one in candidates
+        if one.action not in OCCASIONAL
+        and not (one.action == "scale_up" and one.parameters["nodes"] in warmed)
+    ]
+    rare = [one for one in candidates if one.action in OCCASIONAL]
+    rare.sort(key=lambda one: OCCASIONAL.index(one.action))
+    return usual + rare[:MOST_OCCASIONAL]
 
 
 def _chosen(scene: Scene, of_target: Sequence[Weighed]) -> Weighed | None:
     """What is proposed for one thing; None is to leave it."""
     free = [one for one in of_target if one.guard is None]
     now = scene.seen.features["price_usd_per_gpu_hour"]
-    own = [one for one in free if is_preferred(one, scene.steers, scene.around)]
-    own.sort(key=lambda one: -_reach(one.candidate, now))
+    own = _own_first([one for one in free if is_preferred(one, scene.steers, scene.around)], now)
     if scene.steers.is_learned:
-        # What its heads do not speak of (a node's health, a job's move) is weighed as ever.
+        # What its heads do not speak of (a forecast, a job's move), and the health of nodes, which
+        # nobody leaves to a policy alone, is weighed as ever.
         free = [one for one in free if not _is_steered(one.candidate)]
     wanted = (one for one in [*own, *free] if is_wanted(one, scene.steers, scene.around))
     return next(wanted, None)
+
+
+def _own_first(own: Sequence[Weighed], price_now: float) -> list[Weighed]:
+    """Of one action what goes furthest; of releasing empty nodes and emptying others, both ways of
+    having fewer, the one that is worth more."""
+    furthest: dict[str, Weighed] = {}
+    ranked = sorted(own, key=lambda one: -_reach(one.candidate, price_now))
+    for one in ranked:
+        furthest.setdefault(one.candidate.action, one)
+    leaders = sorted(furthest.values(), key=lambda one: -one.gain.mean_usd_per_hour)
+    return [*leaders, *(one for one in ranked if one not in leaders)]
 
 
 def is_preferred(one: Weighed, steers: Opinion, around: Circumstances) -> bool:
@@ -191,10 +238,11 @@ def _is_autonomous(candidate: Candidate, around: Circumstances) -> bool:
 
 
 def _is_steered(candidate: Candidate) -> bool:
-    return candidate.action in CAPACITY or candidate.action == "adjust_price"
+    return candidate.action in ("scale_up", "scale_down", "rebalance", "adjust_price")
 
 
 def _reach(candidate: Candidate, price_now: float) -> float:
     """How far toward the goal it goes; of one target all have the same unit and direction."""
-    given = candidate.parameters
-    return abs(float(given.get("nodes", given.get("price_usd_per_gpu_hour", 0.0) - price_now)))
+    if candidate.action in CAPACITY:
+        return float(nodes_of(candidate))
+    return abs(float(candidate.parameters.get("price_usd_per_gpu_hour", price_now)) - price_now)

@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from engine.actions import actions
-from engine.hands import CommandLost, CommandRefused, CommandUnderWay
+from engine.hands import CommandLost, CommandRefused, CommandStale, CommandUnderWay
 from warehouse import controls
+from warehouse.breaker import open_where_due
 from warehouse.decisions import DecisionState
 from warehouse.records import Execution, ListPrice, Refusal
 from warehouse.store import Store, WarehouseError
@@ -28,6 +29,11 @@ _NEWEST_DEED = """
 _INTENDED = """
     SELECT max(happened_at) AS "at" FROM executions
     WHERE decision_id = $decision_id AND kind = $kind AND phase = 'intended'
+"""
+
+_ENDED = """
+    SELECT count(*) > 0 AS has_ended FROM executions
+    WHERE decision_id = $decision_id AND kind = $kind AND phase <> 'intended'
 """
 
 
@@ -57,6 +63,8 @@ def perform(
         raise
     except CommandUnderWay:
         return  # its steps are on record; the next tick goes on with it
+    except CommandStale as error:
+        refuse(store, asked, kind, "unchanged_since_proposed", str(error), now)
     except CommandRefused as error:
         store.append([step(asked, kind, "refused", now, detail=str(error))])
     except Exception as error:  # whatever the hands meet, the decision ends and is on record
@@ -68,7 +76,10 @@ def perform(
 def succeeded(
     store: Store, asked: DecisionState, kind: Kind, answer: dict[str, Any], now: datetime
 ) -> None:
-    """Put on record that it was done, and since when it holds."""
+    """Put on record that it was done, and since when it holds; once, also where another console
+    found it done."""
+    if store.query(_ENDED, decision_id=asked.decision_id, kind=kind).item():
+        return
     applied_at = _applied_at(store, asked, kind, answer, now)
     result = answer | {"is_undoable": kind == "do" and actions()[asked.action].can_undo}
     rows: list[Any] = [step(asked, kind, "succeeded", applied_at, result=result)]
@@ -115,9 +126,7 @@ def _failed(
     detail = f"{type(error).__name__}: {error}"
     with store.transaction():
         store.append([step(asked, kind, "failed", now, detail=detail)])
-        breaker = controls.breaker(store)
-        if not breaker.is_open and breaker.failures >= controls.limits(store).breaker_failures:
-            controls.open_breaker(store, failures=breaker.failures, now=now)
+        open_where_due(store, controls.limits(store), now)
 
 
 def refuse(
@@ -131,6 +140,7 @@ def refuse(
         guard=guard,
         detail=sentence,
         expected_gain_usd_per_hour=asked.expected_gain_usd_per_hour,
+        pool=asked.pool,
         decision_id=asked.decision_id,
         refused_at=now,
     )

@@ -3,6 +3,9 @@
 By paired rollouts of the planning model: every candidate meets the same drawn future as doing
 nothing does, and the rule steers both from the next quarter of an hour on, so that the difference
 is the candidate's own doing.
+
+The model knows neither XIDs nor ECC counters: a node that is judged ill plays in it as a sound one.
+What its illness costs, and what moving a job can lose, is put on top (`engine/illness.py`).
 """
 
 from __future__ import annotations
@@ -15,11 +18,14 @@ from datetime import datetime
 import numpy as np
 
 from engine.actions import Candidate
+from engine.actions.rebalance import named_nodes
 from engine.history import PoolPast
+from engine.illness import Stakes, as_if_sound, stakes
 from engine.observe import PoolObservation
 from engine.policies import Policy
 from engine.policies.registry import baseline
 from engine.simulator import orders, planning
+from engine.simulator.layout import BURST
 from engine.simulator.metrics import Metric
 from engine.simulator.settings import Economics
 from engine.twin.sight import Standing, standing
@@ -76,7 +82,8 @@ class Planner:
         if not candidates:
             return []
         terms = self.terms.get(seen.pool.pool, seen.terms)
-        stands = standing(replace(seen, terms=terms), past)
+        known = as_if_sound(replace(seen, terms=terms))
+        stands = standing(known, past)
         done = [order for one in given for order in orders_of(one, stands)]
         plan = planning.rollouts(
             stands.pool,
@@ -86,7 +93,11 @@ class Planner:
             seed=_seed(seen.pool.pool, seen.observed_at),
             then=(self.rule or baseline("rule")) if steers_on else None,
         )
-        return [_gain(plan, at + 1, horizon_seconds / 3600) for at in range(len(candidates))]
+        hours = horizon_seconds / 3600
+        return [
+            _with_stakes(_gain(plan, at + 1, hours), stakes(known, one, given, hours), hours)
+            for at, one in enumerate(candidates)
+        ]
 
 
 def _seed(pool: str, now: datetime) -> int:
@@ -103,20 +114,49 @@ def orders_of(candidate: Candidate, stands: Standing) -> list[planning.Order]:
         case "scale_down":
             return [(orders.SCALE_DOWN, int(given["nodes"]), 0)]
         case "rebalance":
-            return [(orders.SCALE_DOWN, int(given["nodes"]), 1)]
+            return _emptied([at for n in named_nodes(given) for at in _places(stands.node_ids, n)])
         case "adjust_price":
             return [planning.price_order(given["price_usd_per_gpu_hour"])]
         case "migrate_job":
             return [(orders.MIGRATE, at, 0) for at in _places(stands.job_ids, given["job_id"])]
         case "quarantine_node":
-            return [(orders.DRAIN, at, 0) for at in _places(stands.node_ids, given["node_id"])]
+            # It is repaired as soon as it is empty; where it is not, that order changes nothing.
+            here = _places(stands.node_ids, given["node_id"])
+            return [one for at in here for one in ((orders.DRAIN, at, 0), _repair(stands, at))]
         case "repair_node":
-            return [(orders.REPAIR, at, 0) for at in _places(stands.node_ids, given["node_id"])]
+            return [_repair(stands, at) for at in _places(stands.node_ids, given["node_id"])]
     return []
+
+
+def _repair(stands: Standing, at: int) -> planning.Order:
+    """A lease is handed back: it is the landlord's to mend."""
+    is_leased = stands.pool.node_kind[at] == BURST
+    return (orders.RELEASE if is_leased else orders.REPAIR, at, 0)
+
+
+def _emptied(places: Sequence[int]) -> list[planning.Order]:
+    """Closed together, so that no job moves from one to the next; what can't be emptied reopens."""
+    closed = [(orders.CORDON, at, 0) for at in places]
+    steps = (orders.DRAIN, orders.RELEASE, orders.UNCORDON)
+    return closed + [(kind, at, 0) for at in places for kind in steps]
 
 
 def _places(names: Sequence[str], name: str) -> list[int]:
     return [names.index(name)] if name in names else []
+
+
+def _with_stakes(gain: Gain, at_stake: Stakes, hours: float) -> Gain:
+    """The gain with what the model does not know of."""
+    on_top = (at_stake.spared_usd - at_stake.charged_usd) / hours
+    if at_stake.least_usd is not None:
+        on_top = max(on_top, at_stake.least_usd / hours - gain.mean_usd_per_hour)
+    return replace(
+        gain,
+        mean_usd_per_hour=gain.mean_usd_per_hour + on_top,
+        low_usd_per_hour=gain.low_usd_per_hour + on_top,
+        high_usd_per_hour=gain.high_usd_per_hour + on_top,
+        disruption_cost_usd=gain.disruption_cost_usd + at_stake.unsaved_usd,
+    )
 
 
 def _gain(plan: planning.Plan, at: int, hours: float) -> Gain:

@@ -8,57 +8,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from engine.actions import Candidate, actions
+from engine.cases import Asked, Case
 from engine.circumstances import Circumstances
-from engine.observe import PoolObservation
+from engine.cluster_guards import (
+    pool_has_a_lever,
+    rights_are_there,
+    target_may_be_disturbed,
+)
+from warehouse.breaker import QUARANTINE
+from warehouse.windows import next_span, open_span, windows_of
+
+__all__ = [
+    "GUARDS",
+    "Asked",
+    "Case",
+    "hold",
+    "mode_refusal",
+    "refusal",
+    "undo_hold",
+    "undo_refusal",
+]
 
 ROUNDING_RATIO = 1e-3
 """Prices are whole hundredths of a cent: a limit is not broken by less than this."""
-
-
-class Asked(Protocol):
-    """What may be asked about without looking at a pool."""
-
-    @property
-    def candidate(self) -> Candidate: ...
-
-    @property
-    def decision_id(self) -> str | None: ...
-
-    @property
-    def decided_via(self) -> str | None: ...
-
-
-@dataclass(frozen=True)
-class Case:
-    """A candidate, its pool, and the decision it already is, where it is one."""
-
-    candidate: Candidate
-    seen: PoolObservation
-    decision_id: str | None = None
-    decided_via: str | None = None
-    """By which door it was approved; None while it is only proposed."""
-
-    @property
-    def price(self) -> float | None:
-        """The price it would set, in USD per GPU-hour."""
-        return self.candidate.parameters.get("price_usd_per_gpu_hour")
-
-    @property
-    def removed_gpus(self) -> int:
-        """GPUs it takes away."""
-        return actions()[self.candidate.action].removed_gpus(self.seen, self.candidate.parameters)
-
-    @property
-    def added_cost_usd_per_hour(self) -> float:
-        """Running cost it adds."""
-        return actions()[self.candidate.action].added_cost_usd_per_hour(
-            self.seen, self.candidate.parameters
-        )
 
 
 Guard = Callable[[Case, Circumstances], str | None]
@@ -82,8 +57,14 @@ def mode_refusal(case: Asked, around: Circumstances) -> tuple[str, str] | None:
 
 
 def hold(case: Asked, around: Circumstances) -> str | None:
-    """Why everything waits, in words; None where nothing does."""
+    """Why it is not begun yet, in words; None where nothing holds it."""
     found = _first_no(HOLDS, case, around)
+    return found[1] if found else None
+
+
+def undo_hold(case: Asked, around: Circumstances) -> str | None:
+    """Why taking something back is not begun yet; harm does not wait for a maintenance window."""
+    found = _first_no(UNDO_HOLDS, case, around)
     return found[1] if found else None
 
 
@@ -132,7 +113,8 @@ def kill_switch_is_off(case: Asked, around: Circumstances) -> str | None:
 
 def breaker_is_closed(case: Asked, around: Circumstances) -> str | None:
     if around.breaker.is_open:
-        return "the breaker is open after failures in a row: a person must close it"
+        why = around.breaker.reason or "failures in a row"
+        return f"the breaker is open ({why}): a person must close it"
     return None
 
 
@@ -142,6 +124,33 @@ def time_is_not_frozen(case: Asked, around: Circumstances) -> str | None:
             why = f" ({span.reason})" if span.reason else ""
             return f"frozen until {span.ends_at:%Y-%m-%d %H:%M %Z}{why}"
     return None
+
+
+def maintenance_window_is_open(case: Asked, around: Circumstances) -> str | None:
+    action, windows = case.candidate.action, around.limits.maintenance
+    if not windows_of(windows, action) or open_span(windows, action, around.now):
+        return None
+    opening = next_span(windows, action, around.now)
+    if opening is None:
+        return f"{action} waits for a maintenance window, and none opens within two weeks"
+    span = f"{opening.starts_at:%a %Y-%m-%d %H:%M} to {opening.ends_at:%H:%M} UTC"
+    return f"{action} waits for its maintenance window: the next is {span}"
+
+
+def quarantines_are_few(case: Asked, around: Circumstances) -> str | None:
+    """Those that wait for a person count too, while one is only proposed: else each tick would
+    ask for more than the breaker lets be begun."""
+    if case.candidate.action != QUARANTINE:
+        return None
+    begun, most = around.quarantines_begun, around.limits.breaker_quarantines
+    waiting = 0 if case.decision_id else len(around.quarantines_open)
+    if begun + waiting < most:
+        return None
+    minutes = around.limits.breaker_window_seconds / 60
+    return (
+        f"{begun} nodes were quarantined within {minutes:g} min and {waiting} more are decided on; "
+        f"{most} may be before a person looks at it"
+    )
 
 
 def actions_are_in_budget(case: Case, around: Circumstances) -> str | None:
@@ -179,10 +188,12 @@ def disruption_is_in_budget(case: Case, around: Circumstances) -> str | None:
 
 
 def target_has_cooled_down(case: Case, around: Circumstances) -> str | None:
+    """But for the repair of a node that was quarantined for it: the two are one story."""
     cooldown = timedelta(seconds=around.limits.cooldown_seconds)
     for deed in around.deeds:
         age = around.now - deed.acted_at
-        if deed.target == case.candidate.target and age < cooldown:
+        is_follow_up = (deed.action, case.candidate.action) == ("quarantine_node", "repair_node")
+        if deed.target == case.candidate.target and age < cooldown and not is_follow_up:
             return (
                 f"{deed.target} was acted on {age.total_seconds() / 60:.0f} min ago; "
                 f"the cool-down is {cooldown.total_seconds() / 60:.0f} min"
@@ -249,6 +260,10 @@ GUARDS: tuple[Guard, ...] = (
     kill_switch_is_off,
     breaker_is_closed,
     time_is_not_frozen,
+    rights_are_there,
+    pool_has_a_lever,
+    target_may_be_disturbed,
+    quarantines_are_few,
     target_has_no_other_decision,
     target_has_cooled_down,
     actions_are_in_budget,
@@ -262,8 +277,10 @@ GUARDS: tuple[Guard, ...] = (
 
 MODE_GUARDS: tuple[Hold, ...] = (mode_is_not_off, mode_lets_it_be_carried_out)
 
-HOLDS: tuple[Hold, ...] = (kill_switch_is_off, breaker_is_closed, time_is_not_frozen)
-"""While one of these says no, what was approved waits: it is not refused for good."""
+UNDO_HOLDS: tuple[Hold, ...] = (kill_switch_is_off, breaker_is_closed, time_is_not_frozen)
+HOLDS: tuple[Hold, ...] = (*UNDO_HOLDS, maintenance_window_is_open)
+"""While one of these says no, what was approved waits: it is not refused for good. A maintenance
+window is no guard: what needs one is proposed at any time, so that it is decided when it opens."""
 
 UNDO_GUARDS: tuple[Guard, ...] = (
     cost_is_in_budget,

@@ -48,7 +48,7 @@ class Actuator(Protocol):
     - `rebalance` (node_ids: list): empty them by migration, then release them
     - `quarantine_node`, `return_node` and `repair_node` (node_id): out of use; back as it is; sound
     - `cancel_node` and `release_node` (node_id): undoing a scale-up
-    - `cool_down` (nodes): undoing a pre-warm
+    - `cool_down` (nodes, node_ids: list, as pre-warming answered): undoing a pre-warm
     """
 
     def perform(

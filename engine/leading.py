@@ -7,11 +7,27 @@ by then goes on from the rows.
 
 from __future__ import annotations
 
+import secrets
+import socket
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from warehouse import leases
+from warehouse.clock import Clock
+from warehouse.store import Store, WarehouseError
+
+LEASE_SECONDS = 30.0
+"""How long a lease lasts that nobody renews."""
 
 
 class Leader(Protocol):
     """Whether this console is the one that acts."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the lease could not be asked for the last time, in words; None where it could."""
+        ...
 
     def leads(self) -> bool:
         """Whether it may act now; takes a free lease and renews its own where that is due.
@@ -32,6 +48,8 @@ class Leader(Protocol):
 class Alone:
     """Of the only console there is: it leads."""
 
+    trouble: str | None = None
+
     def leads(self) -> bool:
         """Always."""
         return True
@@ -42,3 +60,45 @@ class Alone:
 
     def resign(self) -> None:
         """Nothing to let go of."""
+
+
+def own_name() -> str:
+    """A name for this console that no other has: its host's, and something drawn by lot."""
+    return f"{socket.gethostname()}-{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True)
+class CatalogueLease:
+    """The lease in the catalogue that consoles share; satisfies `Leader`.
+
+    `clock` is the machine's: a fleet's may stand still.
+    """
+
+    store: Store
+    clock: Clock
+    name: str = "engine"
+    me: str = field(default_factory=own_name)
+    seconds: float = LEASE_SECONDS
+    trouble: str | None = None
+    """A catalogue that can't be read is told by all that reads it."""
+
+    def leads(self) -> bool:
+        """Whether it holds the lease now; takes it where it is free, renews it where due."""
+        try:
+            return leases.hold(
+                self.store, self.name, self.me, seconds=self.seconds, now=self.clock.now()
+            )
+        except WarehouseError:
+            return False
+
+    def holder(self) -> str | None:
+        """Who holds it; None where nobody does, or it can't be read."""
+        try:
+            return leases.holder_of(self.store, self.name, now=self.clock.now())
+        except WarehouseError:
+            return None
+
+    def resign(self) -> None:
+        """Let go of it; where that can't be written it runs out by itself."""
+        with suppress(WarehouseError):
+            leases.resign(self.store, self.name, self.me, now=self.clock.now())

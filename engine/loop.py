@@ -1,4 +1,4 @@
-"""The loop: expire, reason, let the rule approve where it may, act, evaluate. One tick of it.
+"""The loop: expire, heal, reason, let the rule approve where it may, act, evaluate. One tick of it.
 
 All state is rows: a tick finds what is to be done in the warehouse, so that a console that was
 killed anywhere goes on where it stopped. What fails is put on record and stops nothing else.
@@ -6,10 +6,11 @@ killed anywhere goes on where it stopped. What fails is put on record and stops 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -21,6 +22,9 @@ from engine import act, alarms, champion, evaluate, history, observe
 from engine.circumstances import Circumstances, circumstances
 from engine.gains import Planner
 from engine.hands import Actuator
+from engine.healing.judging import Rounds
+from engine.leading import Alone, Leader
+from engine.market.evidence import added_evidence
 from engine.policies.rule import RuleSettings
 from engine.reason import reasoned
 from engine.setbacks import Setbacks
@@ -32,7 +36,8 @@ from warehouse.records import CollectorRun
 from warehouse.store import Store
 
 REASON_EVERY = timedelta(minutes=15)
-"""Pools are reasoned about once in each quarter of an hour, on the clock's own grid."""
+"""Pools are reasoned about once in each quarter of an hour, on the clock's own grid, and when a
+node of theirs falls ill or is ready for repair."""
 BY_AUTONOMY = "autonomy"
 BY_THE_RULE = "autonomous: inside its limits"
 Look = Callable[[], dict[str, observe.PoolObservation]]
@@ -42,7 +47,7 @@ _WORK = """
     SELECT decision_id, action, mode, state, expires_at <= $now AS is_over,
         coalesce(measured_at IS NULL AND $now >= to_timestamp(horizon_seconds + epoch(
             CASE WHEN execution_phase = 'succeeded' THEN execution_ended_at
-                WHEN state IN ('shadow', 'rejected', 'lapsed') THEN proposed_at END
+                WHEN state IN ('shadow', 'rejected', 'lapsed', 'refused') THEN proposed_at END
         )), false) AS is_due
     FROM decision_states
     WHERE state IN ('waiting', 'approved', 'carrying_out', 'undoing') OR is_due
@@ -50,7 +55,16 @@ _WORK = """
 """
 """Decisions that something is to be done about, the longest waiting first."""
 _POOLS = "SELECT DISTINCT pool FROM pools"
-_REASONED = "SELECT DISTINCT pool FROM observations WHERE observed_at >= $slot_starts_at"
+_REASONED = """
+    SELECT pool FROM observations WHERE observed_at >= $slot_starts_at
+    GROUP BY pool HAVING max(observed_at) >= ALL (
+        SELECT happened_at FROM node_incidents i
+        WHERE i.pool = observations.pool AND i.happened_at >= $slot_starts_at
+            AND i.phase IN ('detected', 'quarantined')
+    )
+"""
+"""Pools that were reasoned about in this quarter of an hour, and whose nodes are as they were then:
+one that fell ill, or was emptied and can be repaired, does not wait for the next."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +86,45 @@ class Engine:
     """The machine's clock, by which failures are put on record like collectors' runs."""
     setbacks: Setbacks = field(default_factory=Setbacks)
     """What failed lately and is not tried at every tick"""
+    rounds: Rounds = field(default_factory=Rounds)
+    """Its rounds over the fleet's health"""
+    leader: Leader = field(default_factory=Alone)
+    """Whether this console is the one that acts"""
+    _only_looks: threading.Event = field(default_factory=threading.Event, init=False)
+    """Set while it is not"""
+
+    @property
+    def led_by(self) -> str | None:
+        """Who acts in its stead, as of its last tick; None where it acts itself."""
+        if not self._only_looks.is_set():
+            return None
+        trouble = self.leader.trouble
+        return self.leader.holder() or (f"nobody ({trouble})" if trouble else "nobody yet")
 
     def tick(self) -> None:
-        """Do all that is due now."""
+        """Do all that is due now; nothing where another console leads."""
+        if not self.leader.leads():
+            self._only_looks.set()
+            return
+        self._only_looks.clear()
         now = self.clock.now()
         look = cache(
             lambda: observe.observed(self.store, now, self.terms)
         )  # once a tick, if at all
         self._apart("expire", lambda: self._expire(now))
+        self._apart("heal", lambda: self.rounds.go(self.store, now))
         self._piece("reason", lambda: self._reason(now, look))
         self._apart("work", lambda: self._follow_up(now, look))
 
-    def aside(self, stage: str, work: Callable[[datetime], object]) -> None:
-        """Do a piece of work that is no part of a tick, and that fails as quietly as a tick's."""
+    def aside(
+        self, stage: str, work: Callable[[datetime], object], *, is_for_all: bool = False
+    ) -> None:
+        """Do a piece of work that is no part of a tick, and that fails as quietly as a tick's.
+
+        `is_for_all` is what a console does that does not lead, too.
+        """
+        if not (is_for_all or self.leader.leads()):
+            return
         now = self.clock.now()
         self._piece(stage, lambda: work(now))
 
@@ -107,8 +147,8 @@ class Engine:
         if not due:
             return
         past = history.past(self.store, now)
-        around = circumstances(self.store, now)
         roster = self._watched(now)
+        around = [circumstances(self.store, now)]
         for one in due:
             name = one.pool.pool
             thinking = partial(self._reason_about, one, past.get(name), around, roster)
@@ -124,15 +164,18 @@ class Engine:
         self,
         seen: observe.PoolObservation,
         past: history.PoolPast | None,
-        around: Circumstances,
+        around: list[Circumstances],
         roster: champion.Roster,
     ) -> None:
+        """The last of `around` holds; what is proposed here is added for the pools after it."""
         settings = (self.rule_by_pool or {}).get(seen.pool.pool)
-        thought = reasoned(seen, past, around, self.planner, settings, roster)
+        thought = reasoned(seen, past, around[-1], self.planner, settings, roster)
         with self.store.transaction(), suppress(TargetBusy):
             for decision in thought.decisions:
-                propose(self.store, decision)
+                more = added_evidence(self.store, decision, market_at=self.wall.now())
+                propose(self.store, replace(decision, evidence={**decision.evidence, **more}))
             self.store.append([seen.row, *thought.refusals, *thought.proposals])
+        around.append(around[-1].after(thought.decisions))
 
     def _follow_up(self, now: datetime, look: Look) -> None:
         """Approve where the rule may, carry out what was approved, measure what is over."""
@@ -149,10 +192,12 @@ class Engine:
         """In autonomous mode the rule says yes, by the same door as a person."""
         if waiting.is_empty():
             return []
-        modes = controls.modes(self.store)
+        modes, four_eyes = controls.modes(self.store), controls.four_eyes(self.store)
         approved = []
         for one, action in waiting.select("decision_id", "action").iter_rows():
             if modes[action] != "autonomous":  # it was set back since the proposal
+                continue
+            if four_eyes[action]:  # two people must say yes: the rule is none
                 continue
             with suppress(AlreadyDecided):  # a person was faster
                 approve(self.store, one, by=BY_AUTONOMY, via="rule", now=now, reason=BY_THE_RULE)
@@ -164,7 +209,8 @@ class Engine:
             self._piece("act", partial(self._carry_on, one, now, look), one)
 
     def _carry_on(self, decision_id: str, now: datetime, look: Look) -> None:
-        act.carry_on(self.store, self.hands, decision_id, look(), now)
+        if self.leader.leads():  # it may have been lost since the tick began
+            act.carry_on(self.store, self.hands, decision_id, look(), now)
 
     # -- what fails ----------------------------------------------------------------
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from engine.facts import NO_FACTS, Facts, facts
 from engine.simulator.features import FEATURE_NAMES
 from engine.simulator.settings import Economics
 from engine.twin.sight import raw_features
@@ -55,7 +56,8 @@ _JOBS = """
         arg_max(event, rank) AS event, arg_max(node_ids, rank) AS node_ids,
         arg_max(price_usd_per_gpu_hour, rank) AS price,
         max(happened_at) FILTER (event IN ('submitted', 'preempted')) AS queued_at,
-        min(happened_at) FILTER (event = 'started') AS started_at
+        min(happened_at) FILTER (event = 'started') AS started_at,
+        max(happened_at) FILTER (event IN ('started', 'checkpointed', 'migrated')) AS saved_at
     FROM (
         SELECT *, (happened_at, rowid) AS rank
         FROM job_events ANTI JOIN gone USING (job_id)
@@ -68,7 +70,7 @@ _JOBS = """
 _JOB_COLUMNS: dict[str, Any] = {
     "job_id": pl.String, "gpu_count": pl.Int64, "event": pl.String, "node_ids": pl.String,
     "price": pl.Float64, "queued_at": pl.Datetime("us", "UTC"),
-    "started_at": pl.Datetime("us", "UTC"),
+    "started_at": pl.Datetime("us", "UTC"), "saved_at": pl.Datetime("us", "UTC"),
 }  # fmt: skip
 QUEUED_AFTER = ("submitted", "preempted")
 """After these events a job waits; after the others that do not end it, it runs."""
@@ -84,7 +86,7 @@ class PoolObservation:
     nodes: tuple[NodeReading, ...]
     jobs: pl.DataFrame = field(repr=False)
     """Jobs that run or wait: job_id, gpu_count, event, node_ids (JSON), price, queued_at,
-    started_at."""
+    started_at, saved_at (its newest start or checkpoint: the work since then is not saved)."""
     features: dict[str, float]
     """The numbers by name, the unit its last word."""
     snapshot_id: int
@@ -93,6 +95,8 @@ class PoolObservation:
     """Its past quarters of an hour; None where there were none."""
     terms: Economics | None = None
     """What is agreed with its customers and its landlord; None where nobody told."""
+    facts: Facts = field(default=NO_FACTS, repr=False)
+    """What is known of its nodes and jobs beyond their readings, and what is forecast."""
 
     @cached_property
     def raw(self) -> npt.NDArray[np.float64]:
@@ -144,6 +148,7 @@ def observed(
     arrivals = _arrivals(flows, now)
     ends = {state.pool: state.measured_at for state in states}
     pasts = tapes(store, now, ends, flows, only)
+    known = facts(store, now, {node.node_id: node.pool or "" for node in nodes})
     found = {}
     for state in sorted(states, key=lambda state: state.pool):
         if state.pool in pools:
@@ -160,6 +165,7 @@ def observed(
                 observed_at=now,
                 tape=pasts.get(state.pool),
                 terms=(terms or {}).get(state.pool),
+                facts=known.get(state.pool, NO_FACTS),
             )
     return found
 

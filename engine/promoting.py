@@ -95,7 +95,7 @@ def _do(store: Store, hands: WarehouseHands, asked: DecisionState, now: datetime
 
 
 def _take_back(store: Store, hands: WarehouseHands, asked: DecisionState, now: datetime) -> None:
-    if guards.hold(_case(asked), circumstances(store, now, but_for=asked.decision_id)):
+    if guards.undo_hold(_case(asked), circumstances(store, now, but_for=asked.decision_id)):
         return
     if asked.undo_phase is None:
         store.append([step(asked, "undo", "intended", now)])

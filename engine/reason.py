@@ -14,20 +14,23 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from engine import words
-from engine.actions import Candidate
+from engine.actions import Candidate, actions
 from engine.champion import Roster
 from engine.choosing import (
     CAPACITY,
+    HEALING,
     Scene,
     Weighed,
     choices,
     is_preferred,
+    is_toward,
     is_worth_it,
     refusals,
     weighed,
 )
 from engine.circumstances import Circumstances
 from engine.gains import INTERVAL_RATIO, Gain, Planner
+from engine.grounds import grounds
 from engine.history import NO_PAST, PoolPast
 from engine.observe import PoolObservation
 from engine.policies import rule
@@ -85,6 +88,7 @@ def _decision(case: _Case, one: Weighed | None) -> Decision:
     seen, around = case.scene.seen, case.scene.around
     candidate = one.candidate if one else _nothing(seen)
     gain = one.gain if one else NOTHING
+    action = actions()[candidate.action]
     limits, now = around.limits, around.now
     return Decision(
         decision_id=decision_id(seen, candidate.target if _is_further(case, one) else None),
@@ -97,7 +101,7 @@ def _decision(case: _Case, one: Weighed | None) -> Decision:
         policy=case.said.steers.policy_id,
         summary=words.what(candidate),
         reason=_reason(case, one),
-        evidence=_evidence(case, gain),
+        evidence=_evidence(case, gain) | grounds(seen, candidate).evidence,
         expected_gain_usd_per_hour=gain.mean_usd_per_hour,
         expected_gain_low_usd_per_hour=gain.low_usd_per_hour,
         expected_gain_high_usd_per_hour=gain.high_usd_per_hour,
@@ -108,7 +112,7 @@ def _decision(case: _Case, one: Weighed | None) -> Decision:
         observation_id=seen.observation_id,
         snapshot_id=seen.snapshot_id,
         propensity_ratio=_propensity(case.said.steers, seen, candidate),
-        horizon_seconds=limits.horizon_seconds,
+        horizon_seconds=action.horizon_seconds(limits),
         proposed_at=now,
         expires_at=now + timedelta(seconds=limits.decision_expiry_seconds),
     )
@@ -140,9 +144,11 @@ def _propensity(steers: Opinion, seen: PoolObservation, candidate: Candidate) ->
     if not steers.is_learned:
         return 1.0
     goal, given = steers.goal, candidate.parameters
-    if candidate.action in CAPACITY:
+    if candidate.action in ("scale_up", "scale_down"):
         is_goal = CAPACITY[candidate.action] * given["nodes"] == goal.nodes
         return steers.propensities["nodes"] if is_goal else None
+    if candidate.action in HEALING:
+        return steers.propensities["heal"] if is_toward(candidate, goal, seen) else None
     if candidate.action == "adjust_price":
         is_goal = abs(given["price_usd_per_gpu_hour"] - goal.price_usd_per_gpu_hour) < 1e-3
         return steers.propensities["price"] if is_goal else None
@@ -161,6 +167,7 @@ def _reason(case: _Case, one: Weighed | None) -> str:
         if _is_further(case, one):
             parts.append(f"On top of {words.short(case.chosen[0].candidate)}:")
         parts.append(words.promise(one.candidate, one.gain, scene.horizon_seconds))
+        parts += grounds(scene.seen, one.candidate).sentences
     if said.why_rule:
         parts.append(f"The rule steers here for now: {said.why_rule}")
     if said.steers.is_learned:

@@ -132,4 +132,5 @@ def _goal(seen: PoolObservation, chosen: Integers) -> rule.Proposal:
     nodes, how = int(chosen[Head.NODES]), int(chosen[Head.CONSOLIDATION])
     on = float(seen.raw[Feature.USED_GPUS] + seen.raw[Feature.FREE_GPUS])
     wanted = on + nodes * float(np.maximum(seen.raw[Feature.GPUS_PER_NODE], 1.0))
-    return rule.Proposal(nodes, price, wanted, rule.in_words(seen, nodes, how, price), how)
+    sentence = rule.in_words(seen, nodes, how, price)
+    return rule.Proposal(nodes, price, wanted, sentence, how, int(chosen[Head.HEAL]))

@@ -26,11 +26,14 @@ def take_back(
 
     So it does until the pool was read after its newest deed: an older reading says nothing of it.
     """
+    if hands.has_begun(f"{asked.decision_id}:undo"):  # half taken back: it is brought to its end
+        _perform(store, hands, asked, now)
+        return
     seen, done_at = pools.get(asked.pool), newest_other_deed_at(store, asked, "undo")
     if seen is None or done_at is None or seen.state.measured_at <= done_at:
         return
     around = circumstances(store, now, but_for=asked.decision_id)
-    if guards.hold(_case(asked, seen), around):
+    if guards.undo_hold(_case(asked, seen), around):
         return
     if asked.undo_phase is None:
         refused = why_not(asked, seen, around)
@@ -42,7 +45,8 @@ def take_back(
 
 
 def _perform(store: Store, hands: Actuator, asked: DecisionState, now: datetime) -> None:
-    action, result = actions()[asked.action], asked.execution_result or {}
+    action = actions()[asked.action]
+    result = (asked.verdict_parameters or {}) | (asked.execution_result or {})
     command_id = f"{asked.decision_id}:undo"
     perform(store, asked, "undo", lambda: action.undo(hands, command_id, asked.pool, result), now)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.actions import Candidate
+from engine.actions.rebalance import named_nodes
 from engine.gains import Gain
 from engine.observe import PoolObservation
 from warehouse.actions import sentence
@@ -50,6 +51,17 @@ def short(candidate: Candidate) -> str:
             return counted(candidate.parameters["nodes"], "more node")
         case "scale_down":
             return counted(candidate.parameters["nodes"], "fewer node")
+        case "pre_warm":
+            return f"{counted(candidate.parameters['nodes'], 'node')} ready ahead of time"
+        case "rebalance":
+            return f"emptying and releasing {', '.join(named_nodes(candidate.parameters))}"
+        case "migrate_job":
+            given = candidate.parameters
+            return f"moving {given['job_id']} off {given['node_id']}"
+        case "quarantine_node":
+            return f"{candidate.parameters['node_id']} in quarantine"
+        case "repair_node":
+            return f"{candidate.parameters['node_id']} repaired"
         case "adjust_price":
             return f"a price of ${candidate.parameters['price_usd_per_gpu_hour']:.2f}"
     return "doing nothing"

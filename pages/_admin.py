@@ -26,7 +26,7 @@ COLUMNS = [
 
 ASK_OFF = (
     "Nothing is carried out until it is switched off: what is approved waits, and lapses if that "
-    "takes too long. What is under way is finished."
+    "takes too long. What is half done stops before its next step, and goes on afterwards."
 )
 
 ASK_ON = (

@@ -129,6 +129,9 @@ def brought_up_to_date(n_intervals: int | None) -> tuple[Any, ...]:
 def alarms() -> list[Any]:
     """What holds the engine back, each a link to where it can be changed."""
     raised = [(hold.alarm, hold.icon) for hold in holds(context().store, context().now())]
+    led_by = context().status().led_by
+    if led_by is not None:
+        raised.append((f"Only looking: {led_by} acts", "compass"))
     if context().status().failure is not None:
         raised.insert(0, ("Simulated fleet stopped", "x"))
     return [

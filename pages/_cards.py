@@ -12,6 +12,7 @@ from pages._context import may
 from pages._interval import interval_bar
 from pages._parts import empty, icon
 from pages._words import percent, signed_usd, until
+from pages._yeses import card_notes, notes_digest
 
 
 def waiting_cards(rows: list[dict[str, Any]], page: str, now: datetime) -> Any:
@@ -22,21 +23,25 @@ def waiting_cards(rows: list[dict[str, Any]], page: str, now: datetime) -> Any:
             html.Div("New proposals appear here by themselves."),
             icon_name="check",
         )
-    return html.Div([_card(row, page, now) for row in rows], className="cards")
+    notes = card_notes(rows, now)
+    cards = [_card(row, page, now, notes[row["decision_id"]]) for row in rows]
+    return html.Div(cards, className="cards")
 
 
 def cards_digest(rows: list[dict[str, Any]], now: datetime) -> str:
     """Changes when the cards would look different: drawn anew, they cost a callback a button."""
-    return "|".join(f"{row['decision_id']} {until(row['expires_at'], now)}" for row in rows)
+    shown = [f"{row['decision_id']} {until(row['expires_at'], now)}" for row in rows]
+    return "|".join([*shown, notes_digest(card_notes(rows, now))])
 
 
-def _card(row: dict[str, Any], page: str, now: datetime) -> html.Article:
+def _card(row: dict[str, Any], page: str, now: datetime, notes: list[str]) -> html.Article:
     where = f"/decisions?id={row['decision_id']}"
     return html.Article(
         [
             html.Div(dcc.Link(row["summary"], href=where), className="card-title"),
             html.Div(row["reason"], className="card-why", title=row["reason"]),
             _gain(row),
+            *(html.Div(note, className="sub warn") for note in notes),
             html.Div(
                 [_expiry(row["expires_at"], now), _buttons(row, page, where)], className="card-foot"
             ),

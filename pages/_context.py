@@ -35,6 +35,8 @@ class ConsoleStatus:
     """Whether the history is complete and the fleet runs live."""
     failure: str | None = None
     """Why the simulated fleet stopped; None while it runs."""
+    led_by: str | None = None
+    """Who acts, where another console does and this one only looks; None where this one acts."""
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from dash import html
 
 from pages._context import may
 from pages._parts import icon, state_badge
-from pages._words import THIN, age, exact_instant, usd, words
+from pages._words import THIN, age, duration, exact_instant, usd, words
 from warehouse.actions import ACTION_SPECS
 from warehouse.controls import MODES, Breaker, KillSwitch
-from warehouse.limits import LIMIT_COLUMNS, FreezeWindow, Limits
+from warehouse.limits import LIMIT_COLUMNS, Limits
 from warehouse.schema import Column
 
 MODE_WORDS = {
@@ -23,6 +23,8 @@ MODE_WORDS = {
     "approve": "done once a person says yes",
     "autonomous": "done by itself, inside the limits",
 }
+ASKS = ("approve", "autonomous")
+"""Modes in which four eyes count: the rule is no person."""
 UNITS = (
     ("_usd_per_gpu_hour", "USD per GPU-hour"),
     ("_usd_per_hour", "USD per hour"),
@@ -31,6 +33,7 @@ UNITS = (
     ("_ratio", "as a share"),
     ("_nodes", "nodes"),
     ("_failures", "failures"),
+    ("_quarantines", "quarantines"),
 )
 
 
@@ -59,12 +62,14 @@ def kill_box(switch: KillSwitch, now: datetime) -> html.Div:
     )
 
 
-def modes_form(modes: Mapping[str, str], is_admin: bool) -> list[Any]:
-    """A row an action type, with its mode."""
-    return [_mode_row(action, mode, is_admin) for action, mode in modes.items()]
+def modes_form(
+    modes: Mapping[str, str], four_eyes: Mapping[str, bool], is_admin: bool
+) -> list[Any]:
+    """A row an action type, with its mode, and whether two people must say yes."""
+    return [_mode_row(each, mode, four_eyes[each], is_admin) for each, mode in modes.items()]
 
 
-def _mode_row(action: str, mode: str, is_admin: bool) -> html.Div:
+def _mode_row(action: str, mode: str, is_by_two: bool, is_admin: bool) -> html.Div:
     label = ACTION_SPECS[action].label if action in ACTION_SPECS else words(action)
     control = dmc.SegmentedControl(
         id={"type": "admin-mode", "action": action},
@@ -73,19 +78,38 @@ def _mode_row(action: str, mode: str, is_admin: bool) -> html.Div:
         disabled=not is_admin,
         **{"aria-label": f"Mode of {label}"},
     )
-    told = html.Div([html.Div(label), html.Div(MODE_WORDS[mode], className="sub")])
+    by_two = dmc.Switch(
+        id={"type": "admin-four-eyes", "action": action},
+        checked=is_by_two,
+        label="Two people must say yes",
+        size="xs",
+        mt=4,
+        disabled=not is_admin,
+        **{"aria-label": f"Two people must say yes to {label}"},
+    )
+    meant = "done once two people say yes" if is_by_two and mode in ASKS else MODE_WORDS[mode]
+    told = html.Div([html.Div(label), html.Div(meant, className="sub"), by_two])
     return html.Div([told, control], className="form-row")
 
 
-def breaker_box(breaker: Breaker, failures_limit: int, is_admin: bool, now: datetime) -> html.Div:
-    """Whether the breaker is open, and the button that closes it."""
+def breaker_box(breaker: Breaker, limits: Limits, is_admin: bool, now: datetime) -> html.Div:
+    """Whether the breaker is open, what opened it, and the button that closes it."""
     if not breaker.is_open:
-        told = f"{breaker.failures} failures in a row; it opens at {failures_limit}."
+        window = duration(limits.breaker_window_seconds)
+        told = (
+            f"{breaker.failures} failures in a row; it opens at {limits.breaker_failures}, "
+            f"or at {limits.breaker_quarantines} nodes quarantined within {window}."
+        )
         return html.Div([state_badge("closed"), html.Div(told, className="sub")], className="stack")
     opened = html.Span(age(breaker.opened_at, now), title=exact_instant(breaker.opened_at))
     button = dmc.Button("Close it", id={"type": "admin-breaker", "action": "close"}, size="sm")
     words_of_it = html.Div(
-        ["Open since ", opened, ". Nothing is carried out until a person closes it."],
+        [
+            "Opened ",
+            opened,
+            f": {breaker.reason}. " if breaker.reason else ". ",
+            "Nothing is carried out until a person closes it.",
+        ],
         className="bad",
     )
     return html.Div([words_of_it, button if is_admin else None], className="stack")
@@ -115,7 +139,6 @@ def limits_set_elsewhere(limits: Limits) -> html.Div:
     shown = {
         "price_floor_usd_per_gpu_hour": _prices(limits.price_floor_usd_per_gpu_hour),
         "price_ceiling_usd_per_gpu_hour": _prices(limits.price_ceiling_usd_per_gpu_hour),
-        "freeze_windows": [_window_words(span) for span in limits.frozen_spans],
     }
     return html.Div([_read_only_row(LIMIT_COLUMNS[name], each) for name, each in shown.items()])
 
@@ -138,11 +161,6 @@ def _read_only_row(column: Column, lines: Sequence[str]) -> html.Div:
 
 def _prices(by_pool: Mapping[str, float]) -> list[str]:
     return [f"{pool}: {usd(price)}{THIN}/GPU-hour" for pool, price in sorted(by_pool.items())]
-
-
-def _window_words(span: FreezeWindow) -> str:
-    why = f", {span.reason}" if span.reason else ""
-    return f"{exact_instant(span.starts_at)[:16]} to {exact_instant(span.ends_at)[:16]} UTC{why}"
 
 
 def _limit_row(column: Column, value: Any, is_admin: bool) -> html.Div:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,9 +11,11 @@ from dash import html
 
 from pages._interval import interval_bar
 from pages._parts import facts
+from pages._steps import steps_list
 from pages._words import duration, exact_instant, percent, signed_usd, until, usd, words
 from warehouse.actions import ACTION_SPECS
 from warehouse.decisions import DecisionState
+from warehouse.records import ExecutionStep
 
 UNIT_WORDS = (
     ("_usd_per_gpu_hour", "USD per GPU-hour"),
@@ -28,11 +31,17 @@ def decision_head(found: DecisionState) -> html.Div:
     return html.Div([html.P(found.reason, className="prose"), _gain(found)], className="stack")
 
 
-def decision_detail(found: DecisionState, timeline: pl.DataFrame, now: datetime) -> html.Div:
+def decision_detail(
+    found: DecisionState,
+    timeline: pl.DataFrame,
+    now: datetime,
+    steps: Sequence[ExecutionStep] = (),
+) -> html.Div:
     """Everything else that is known of a decision, in the order one asks."""
     return html.Div(
         [
             _section("What would be done", facts(_what(found, now))),
+            _section("Its steps", steps_list(steps)) if steps else None,
             _section("The numbers behind it", facts(_evidence(found.evidence))),
             _section("What the rule would do", html.P(found.baseline, className="prose")),
             _section("What else was weighed", *_alternatives(found.alternatives)),
@@ -81,7 +90,7 @@ def _what(found: DecisionState, now: datetime) -> list[tuple[str, Any]]:
             else words(found.action),
         ),
         ("On", found.target),
-        *(_parameter(found.action, name, value) for name, value in found.parameters.items()),
+        *(_beside(found, name, value) for name, value in found.parameters.items()),
         ("Disruption", usd(found.disruption_cost_usd)),
         ("Proposed", f"{exact_instant(found.proposed_at)} by {found.policy}, mode {found.mode}"),
     ]
@@ -89,15 +98,29 @@ def _what(found: DecisionState, now: datetime) -> list[tuple[str, Any]]:
         shown.append(
             ("Expires", f"{exact_instant(found.expires_at)}, {until(found.expires_at, now)}")
         )
-    if found.verdict == "override" and found.verdict_parameters:
-        edited = ", ".join(
-            f"{words(key)} {value}" for key, value in found.verdict_parameters.items()
-        )
-        shown.append(("Edited to", html.B(edited)))
-    shown.append(
-        ("Hash", html.Span(found.action_hash[:16], className="mono", title=found.action_hash))
-    )
+    if found.verdict == "override":
+        shown.append(("Why edited", found.verdict_reason))
+    shown.append(("Hash", _hash(found.action_hash)))
+    if found.verdict_action_hash not in (None, found.action_hash):
+        shown.append(("Hash as edited", _hash(str(found.verdict_action_hash))))
     return shown
+
+
+def _hash(action_hash: str) -> html.Span:
+    return html.Span(action_hash[:16], className="mono", title=action_hash)
+
+
+def _beside(found: DecisionState, name: str, value: Any) -> tuple[str, Any]:
+    """A parameter as it was proposed, and beside it what it was edited to."""
+    label, proposed = _parameter(found.action, name, value)
+    edited = (found.verdict_parameters or {}).get(name, value)
+    if found.verdict != "override" or edited == value:
+        return label, proposed
+    return label, [
+        html.S(proposed, title="as proposed"),
+        " ",
+        html.B(_parameter(found.action, name, edited)[1]),
+    ]
 
 
 def _parameter(action: str, name: str, value: Any) -> tuple[str, Any]:

@@ -1,13 +1,14 @@
-"""What holds every action back now: the kill switch, the breaker, a freeze window."""
+"""What holds actions back now: the kill switch, the breaker, a freeze; of one its window."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from warehouse import controls
 from warehouse.controls import Limits
 from warehouse.store import Store
+from warehouse.windows import fresh_until, next_span, open_span, windows_of
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,28 @@ def holds(store: Store, now: datetime) -> list[Hold]:
         at = _at(until, now)
         found.append(Hold(f"Frozen until {at}", f"actions are frozen until {at}", "clock"))
     return found
+
+
+def held(store: Store, action: str, now: datetime) -> list[Hold]:
+    """Everything that holds one kind of action back at this instant."""
+    closed = window_closed(controls.limits(store), action, now)
+    return [*holds(store, now), *([closed] if closed else [])]
+
+
+def window_closed(limits: Limits, action: str, now: datetime) -> Hold | None:
+    """That an action's maintenance windows are closed, and when the next opens; else None."""
+    windows = limits.maintenance
+    if not windows_of(windows, action) or open_span(windows, action, now):
+        return None
+    opening = next_span(windows, action, now)
+    at = _at(opening.starts_at, now) if opening else "in more than two weeks"
+    return Hold(f"Its window opens {at}", f"its maintenance window opens {at}", "clock")
+
+
+def fresh_for(limits: Limits, action: str, now: datetime) -> timedelta:
+    """How long an approval of this instant holds."""
+    seconds = limits.decision_expiry_seconds
+    return fresh_until(limits.maintenance, action, now, seconds) - now
 
 
 def frozen_until(limits: Limits, now: datetime) -> datetime | None:

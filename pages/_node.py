@@ -37,7 +37,7 @@ def _facts(node: NodeReading, gpus: pl.DataFrame, now: datetime) -> list[tuple[s
         ("Pool", node.pool or MISSING),
         ("Kind", words(node.kind)),
         ("GPUs in use", f"{count(node.gpus_used)} of {count(node.gpu_count)}"),
-        ("Health", percent(node.health_ratio)),
+        ("Health, as its source says", percent(node.health_ratio)),
         ("Jobs", _job_links(gpus)),
         ("Read", html.Span(age(node.measured_at, now), title=exact_instant(node.measured_at))),
     ]

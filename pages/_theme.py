@@ -119,6 +119,9 @@ STATE_COLORS: dict[str, str] = {
     "waiting": "amber", "approved": "blue", "carrying_out": "blue", "carried_out": "harbour",
     "measured": "harbour", "rejected": "gray", "lapsed": "gray", "refused": "orange",
     "undoing": "blue", "undone": "grape", "undo_failed": "red", "shadow": "indigo",
+    "intended": "blue", "done": "harbour", "reverted": "grape",
+    "suspect": "red", "detected": "red", "quarantined": "amber", "repairing": "blue",
+    "returned": "harbour", "passed": "gray", "gone": "gray",
     "noted": "gray", "succeeded": "harbour", "timed_out": "orange", "skipped": "gray",
 }  # fmt: skip
 """The colour of every state of jobs, nodes, decisions and runs."""

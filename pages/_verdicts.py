@@ -7,9 +7,10 @@ from typing import Any
 
 from pages._callbacks import notice
 from pages._context import context, door_of, needed
-from pages._holds import holds
+from pages._holds import fresh_for, held, holds
 from pages._words import duration, exact_instant, words
 from warehouse import controls, decisions
+from warehouse.records import Approval
 
 Notice = dict[str, Any]
 
@@ -18,7 +19,7 @@ def approve(decision_id: str, action_hash: str) -> Notice:
     """Approve exactly what was shown: the hash is that of the action on the screen."""
     person = needed("operator")
     try:
-        decisions.approve(
+        said = decisions.approve(
             context().store,
             decision_id,
             by=person.name,
@@ -28,7 +29,9 @@ def approve(decision_id: str, action_hash: str) -> Notice:
         )
     except decisions.AlreadyDecided:
         return _told_who_was_faster(decision_id)
-    return notice("Approved", _what_follows(), key=decision_id)
+    if isinstance(said, Approval):
+        return _one_of_two(decision_id)
+    return notice("Approved", _what_follows(decision_id), key=decision_id)
 
 
 def override(
@@ -37,7 +40,7 @@ def override(
     """Approve with other parameters."""
     person = needed("operator")
     try:
-        decisions.override(
+        said = decisions.override(
             context().store,
             decision_id,
             parameters,
@@ -49,7 +52,9 @@ def override(
         )
     except decisions.AlreadyDecided:
         return _told_who_was_faster(decision_id)
-    return notice("Approved as edited", _what_follows(), key=decision_id)
+    if isinstance(said, Approval):
+        return _one_of_two(decision_id)
+    return notice("Approved as edited", _what_follows(decision_id), key=decision_id)
 
 
 def reject(decision_id: str, reason: str | None) -> Notice:
@@ -85,26 +90,27 @@ def undo(decision_id: str, reason: str | None) -> Notice:
     return notice("Undo asked", _what_follows_undo(), key=decision_id)
 
 
-def _what_follows() -> str:
-    """What comes of an approval: it is carried out, or waits for what holds every action back."""
-    store = context().store
-    why = _what_holds()
-    if why is None:
+def _one_of_two(decision_id: str) -> Notice:
+    told = "It waits for another person's yes to exactly the same."
+    return notice("Said yes, 1 of 2", told, "amber", key=decision_id)
+
+
+def _what_follows(decision_id: str) -> str:
+    """What comes of an approval: it is carried out, or waits for what holds it back."""
+    store, now = context().store, context().now()
+    action = decisions.decision(store, decision_id, now=now).action
+    why = " and ".join(hold.reason for hold in held(store, action, now))
+    if not why:
         return "The engine carries it out at its next tick."
-    fresh = duration(controls.limits(store).decision_expiry_seconds)
+    fresh = duration(fresh_for(controls.limits(store), action, now).total_seconds())
     return f"It waits: {why}. It is carried out afterwards, if that is within {fresh}."
 
 
 def _what_follows_undo() -> str:
-    why = _what_holds()
-    if why is None:
+    why = " and ".join(hold.reason for hold in holds(context().store, context().now()))
+    if not why:
         return "The engine takes it back at its next tick."
     return f"It waits: {why}. It is taken back afterwards."
-
-
-def _what_holds() -> str | None:
-    found = [hold.reason for hold in holds(context().store, context().now())]
-    return " and ".join(found) or None
 
 
 def _told_who_was_faster(decision_id: str) -> Notice:

@@ -1,4 +1,4 @@
-"""Admin: what holds the engine, how the collectors fare, and who did what."""
+"""Admin: what holds the engine and what is paused, how the collectors fare, who did what."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dash import (
     register_page,
 )
 
+from pages import _paused, _windows
 from pages._address import keep_in_address
 from pages._admin import (
     ASK_OFF,
@@ -49,16 +50,23 @@ def layout(search: str | None = None, **_: str) -> html.Div:
         dcc.Store(id="admin-shown"),
         dcc.Interval(id="admin-slow", interval=SLOW_MILLISECONDS),
         page_head("Admin", note=None if is_admin else "Changing these takes the role admin."),
+        dcc.Store(id="admin-paused-shown"),
         html.Div(id="admin-kill-box"),
+        panel("Paused now", html.Div(skeleton_rows(1), id="admin-paused")),
         html.Div(
             [
                 panel(
                     "How far each action may go by itself",
-                    html.Div(modes_form(controls.modes(store), is_admin), id="admin-modes"),
+                    html.Div(_modes(is_admin), id="admin-modes"),
                 ),
                 panel("Breaker", html.Div(id="admin-breaker-box")),
             ],
             className="columns columns-main",
+        ),
+        panel(
+            "Windows",
+            html.Div(_windows.windows_lists(limits, is_admin, context().now()), id="admin-windows"),
+            _windows.windows_forms() if is_admin else None,
         ),
         panel("Collectors", html.Div(skeleton_rows(3), id="admin-collectors")),
         html.Div(
@@ -72,6 +80,11 @@ def layout(search: str | None = None, **_: str) -> html.Div:
         kill_dialog(),
         name="admin",
     )
+
+
+def _modes(is_admin: bool) -> list[Any]:
+    store = context().store
+    return modes_form(controls.modes(store), controls.four_eyes(store), is_admin)
 
 
 def _people_panel() -> html.Section:
@@ -93,8 +106,8 @@ def bring_up_to_date(n_intervals: int | None, shown: str | None) -> tuple[Any, .
     digest = f"{switch} {age(switch.set_at, now)} {breaker} {age(breaker.opened_at, now)}"
     if digest == shown:
         return no_update, no_update, digest
-    limit = controls.limits(store).breaker_failures
-    return kill_box(switch, now), breaker_box(breaker, limit, may("admin"), now), digest
+    shown_breaker = breaker_box(breaker, controls.limits(store), may("admin"), now)
+    return kill_box(switch, now), shown_breaker, digest
 
 
 @answers(Output("admin-collectors", "children"), Input("admin-slow", "n_intervals"))
@@ -166,14 +179,36 @@ def set_modes(chosen: list[str]) -> tuple[Any, Any]:
         return no_update, no_update
     if not may("admin"):  # the control goes back to where it was
         told = notice("Not done", "Setting a mode takes the role admin.", "red")
-        return [told], modes_form(before, is_admin=False)
+        return [told], _modes(is_admin=False)
     person, mode = needed("admin"), ctx.triggered[0]["value"]
     controls.set_mode(
         store, asked["action"], mode, by=person.name, reason=None, now=now, via=person.via
     )
     said = f"{words(asked['action'])}: {mode}"
-    shown = modes_form(controls.modes(store), is_admin=True)
-    return [notice("Mode set", said, key=now.isoformat())], shown
+    return [notice("Mode set", said, key=now.isoformat())], _modes(is_admin=True)
+
+
+@answers(
+    Output(NOTICES, "sendNotifications", allow_duplicate=True),
+    Output("admin-modes", "children", allow_duplicate=True),
+    Input({"type": "admin-four-eyes", "action": ALL}, "checked"),
+    prevent_initial_call=True,
+)
+def set_four_eyes(checked: list[bool]) -> tuple[Any, Any]:
+    """Say whether two people must say yes to the action whose switch was moved."""
+    store, now, asked = context().store, context().now(), ctx.triggered_id
+    is_on = bool(ctx.triggered[0]["value"]) if ctx.triggered else False
+    if not isinstance(asked, dict) or is_on == controls.four_eyes(store)[asked["action"]]:
+        return no_update, no_update
+    if not may("admin"):  # the switch goes back to where it was
+        told = notice("Not done", "Asking for two people takes the role admin.", "red")
+        return [told], _modes(is_admin=False)
+    person, action = needed("admin"), asked["action"]
+    controls.set_four_eyes(
+        store, action, is_on, by=person.name, reason=None, now=now, via=person.via
+    )
+    said = f"{words(action)}: {'two people' if is_on else 'one person'} must say yes"
+    return [notice("Four eyes set", said, key=now.isoformat())], _modes(is_admin=True)
 
 
 @answers(
@@ -188,8 +223,7 @@ def close_breaker(clicks: list[int | None]) -> tuple[Any, Any]:
         return no_update, no_update
     person, store, now = needed("admin"), context().store, context().now()
     controls.close_breaker(store, by=person.name, reason=None, now=now, via=person.via)
-    limit = controls.limits(store).breaker_failures
-    shown = breaker_box(controls.breaker(store), limit, may("admin"), now)
+    shown = breaker_box(controls.breaker(store), controls.limits(store), may("admin"), now)
     return [notice("Breaker closed", "Actions are carried out again.", key=now.isoformat())], shown
 
 
@@ -267,6 +301,8 @@ def download(n_clicks: int | None, search: str | None) -> tuple[Any, Any]:
     return dcc.send_string(found.rows.write_csv(), name), [notice("Downloaded", said)]
 
 
+_paused.register()
+_windows.register()
 asks_anew("admin", "admin-grid", ("admin-search",), "admin-slow")
 keep_in_address("admin-search")
 register_page(

@@ -40,7 +40,9 @@ from pages._parts import (
 )
 from pages._score import scatter, score_tiles
 from pages._words import count
+from pages._yeses import said_box, said_digest
 from warehouse import decisions
+from warehouse.steps import steps
 
 FILTERS = ("decisions-state", "decisions-pool", "decisions-action", "decisions-search")
 CARDS_MAX = 24
@@ -183,9 +185,10 @@ def show(
         gone = empty("No such decision", html.Div("Pick another in the table."))
         return decision_id, gone, None, None, ""
     title = html.Div([html.Span(found.summary), state_badge(found.state)], className="row")
-    detail = decision_detail(found, decisions.timeline(store, decision_id), now)
-    key = f"{decision_id} {found.state}"
-    form = no_update if key == form_key else verdict_form(found)
+    happened, taken = decisions.timeline(store, decision_id), steps(store, decision_id)
+    detail = decision_detail(found, happened, now, taken)
+    key = f"{decision_id} {found.state} {said_digest(found)}"
+    form = no_update if key == form_key else [said_box(found), verdict_form(found)]
     return title, decision_head(found), detail, form, key
 
 
@@ -201,6 +204,22 @@ def approve_shown(clicks: list[int | None]) -> Any:
         return no_update, no_update
     told = _verdicts.approve(ctx.triggered_id["id"], ctx.triggered_id["hash"])
     return [told], waiting()[0]
+
+
+@answers(
+    Output(NOTICES, "sendNotifications", allow_duplicate=True),
+    Output("decisions-said", "data", allow_duplicate=True),
+    Output("decisions-waiting", "children", allow_duplicate=True),
+    Input({"type": "decisions-second", "id": ALL, "hash": ALL}, "n_clicks"),
+    prevent_initial_call=True,
+)
+def say_second_yes(clicks: list[int | None]) -> Any:
+    """Say yes to exactly what another person said yes to."""
+    if not any(clicks) or not isinstance(ctx.triggered_id, dict):
+        return no_update, no_update, no_update
+    asked = ctx.triggered_id
+    told = _verdicts.approve(asked["id"], asked["hash"])
+    return [told], f"{asked['id']} {asked['hash']}", waiting()[0]
 
 
 @answers(

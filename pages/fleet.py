@@ -1,4 +1,4 @@
-"""Fleet: a map of every GPU, and each node in detail."""
+"""Fleet: a map of every GPU, each node in detail, and the nodes that are or were ill."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from pages._address import chosen, keep_in_address
 from pages._callbacks import answers
 from pages._context import context
 from pages._drawers import opens_by
+from pages._incidents import incidents_panel
 from pages._node import SPANS, node_charts, node_now
+from pages._node_health import health_of_node
 from pages._nothing import nothing_yet
 from pages._parts import empty, icon, page, page_head, panel, skeleton_rows, state_badge
 from pages._words import age, count
-from warehouse import fleet
+from warehouse import fleet, healing
 
 MEASURES = {
     "utilisation": "Utilisation",
@@ -65,6 +67,7 @@ def layout(
             html.Div(dmc.Skeleton(height=320), id="fleet-empty"),
             html.Div(id="fleet-map", role="group", **{"aria-label": "Every node; Enter opens one"}),
         ),
+        panel("Incidents", html.Div(skeleton_rows(3), id="fleet-incidents")),
         _drawer(span),
         name="fleet",
     )
@@ -145,13 +148,22 @@ def bring_up_to_date(n_intervals: int | None, shown: dict[str, Any] | None) -> t
     if shown and shown["newest"] == newest.isoformat():
         return no_update, words, None
     models = {each.pool: f"{each.gpu_model}, {each.region}" for each in fleet.pools(store)}
-    return readings(nodes.rows, fleet.gpu_map(store), models, newest.isoformat()), words, None
+    ill = {each.node_id: healing.headline(each) for each in healing.suspects(store)}
+    drawn = readings(nodes.rows, fleet.gpu_map(store), models, newest.isoformat(), ill)
+    return drawn, words, None
 
 
 def readings(
-    nodes: pl.DataFrame, gpus: pl.DataFrame, models: dict[str, str], newest: str
+    nodes: pl.DataFrame,
+    gpus: pl.DataFrame,
+    models: dict[str, str],
+    newest: str,
+    ill: dict[str, str],
 ) -> dict[str, Any]:
-    """What the map is drawn from: columns, and names once, to keep it small on the wire."""
+    """What the map is drawn from: columns, and names once, to keep it small on the wire.
+
+    `ill` says of each suspect node what is wrong with it.
+    """
     jobs = gpus["job_id"].drop_nulls().unique(maintain_order=True).to_list()
     tenants = gpus["tenant"].drop_nulls().unique(maintain_order=True).to_list()
     job_index = {name: i for i, name in enumerate(jobs)}
@@ -174,6 +186,7 @@ def readings(
         "tenants": tenants,
         "nodes": [list(row) for row in listed.iter_rows()],
         "gpus": columns,
+        "ill": ill,
     }
 
 
@@ -191,8 +204,19 @@ def show_node(node_id: str | None, n_intervals: int | None) -> tuple[Any, ...]:
     if found is None:
         missing = html.Div("It is in no reading. Pick another on the map.")
         return node_id, empty(f"No node {node_id}", missing)
-    title = html.Div([html.Span(node_id), state_badge(found.state)], className="row")
-    return title, node_now(found, context().now())
+    badges = [state_badge(found.state)]
+    if healing.is_suspect(context().store, node_id):
+        badges.append(state_badge("suspect"))
+    title = html.Div([html.Span(node_id), *badges], className="row")
+    now = context().now()
+    health = health_of_node(context().store, node_id, now)
+    return title, html.Div([node_now(found, now), health], className="stack")
+
+
+@answers(Output("fleet-incidents", "children"), Input("shell-tick", "n_intervals"))
+def show_incidents(n_intervals: int | None) -> Any:
+    """The nodes that are ill, and those that were."""
+    return incidents_panel(context().store, context().now())
 
 
 @answers(

@@ -10,6 +10,7 @@ from warehouse.actions import action_hash
 from warehouse.records import (
     Champion,
     Charge,
+    ClusterJob,
     Decision,
     Forecast,
     GpuSample,
@@ -128,6 +129,28 @@ def make_job_event(**changes: Any) -> JobEvent:
         price_usd_per_gpu_hour=2.5,
         source="test",
         happened_at=NOON,
+    )
+    return replace(made, **changes)
+
+
+def make_cluster_job(**changes: Any) -> ClusterJob:
+    made = ClusterJob(
+        job_id="team/train",
+        uid="uid-1",
+        tenant="blue",
+        pool=POOL,
+        gpu_count=2,
+        active_pods=1,
+        is_suspended=False,
+        state="running",
+        checkpoints=True,
+        is_do_not_disrupt=False,
+        generation=1,
+        is_gone=False,
+        created_at=NOON - timedelta(hours=3),
+        started_at=NOON - timedelta(hours=2),
+        source="test",
+        measured_at=NOON,
     )
     return replace(made, **changes)
 

@@ -1,4 +1,4 @@
-"""What people set while the console runs: modes, kill switch, limits, the breaker, the speed.
+"""What people set while the console runs: modes, kill switch, limits, four eyes, the speed.
 
 The newest row of a name holds; every change is audited.
 
@@ -11,17 +11,19 @@ The newest row of a name holds; every change is audited.
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Literal, cast, get_args
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, cast, get_args
 
 import polars as pl
 
+from warehouse import control_rows
 from warehouse.actions import ACTION_SPECS
+from warehouse.breaker import Breaker, breaker, breaker_of, close_breaker, open_breaker
+from warehouse.control_rows import Door, Found, value_of
 from warehouse.limits import LIMIT_COLUMNS, InvalidLimit, Limits, checked_limit, limits_from
-from warehouse.records import AuditEvent, Control, Mode
+from warehouse.records import Mode
 from warehouse.store import Store
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "dial",
     "dial_setting",
     "fleet_speed",
+    "four_eyes",
     "kill_switch",
     "limits",
     "mode",
@@ -54,15 +57,12 @@ __all__ = [
     "open_breaker",
     "set_dial",
     "set_fleet_speed",
+    "set_four_eyes",
     "set_kill_switch",
     "set_limit",
     "set_mode",
     "standing",
 ]
-
-Found = dict[str, dict[str, Any]]
-"""The newest row of each control by its name, the value decoded."""
-Door = Literal["browser", "api", "rule", "console"]
 
 MODES: tuple[str, ...] = get_args(Mode)
 DEFAULT_MODE: Mode = "approve"
@@ -73,18 +73,6 @@ MAX_FLEET_SPEED = 100_000.0
 DIALS: tuple[str, ...] = ("balanced", "profit", "service", "utilisation", "reliability")
 """What the engine's dial can be turned to: the objectives it weighs, by the name of a preset."""
 DEFAULT_DIAL = "balanced"
-
-_NEWEST = """
-    SELECT name, value, set_by, reason, set_at FROM controls
-    QUALIFY row_number() OVER (PARTITION BY name ORDER BY set_at DESC, rowid DESC) = 1
-"""
-"""Two rows of one instant exist where the fleet's clock stands still; the later written holds."""
-
-_NEWEST_ENDS = """
-    SELECT phase FROM executions
-    WHERE phase IN ('succeeded', 'failed') AND ($closed_at IS NULL OR happened_at > $closed_at)
-    ORDER BY happened_at DESC, rowid DESC LIMIT 100
-"""
 
 
 class ControlError(ValueError):
@@ -114,16 +102,6 @@ class KillSwitch:
 
 
 @dataclass(frozen=True)
-class Breaker:
-    """It opens by itself after failures in a row; only a person closes it."""
-
-    is_open: bool
-    failures: int
-    """Failures in a row since the last success, or since it was closed."""
-    opened_at: datetime | None = None
-
-
-@dataclass(frozen=True)
 class Dial:
     """Which objective the engine weighs most."""
 
@@ -142,12 +120,20 @@ class Standing:
     limits: Limits
     kill_switch: KillSwitch
     breaker: Breaker
+    four_eyes: dict[str, bool] = field(default_factory=dict)
+    """Of each action whether two people must say yes."""
 
 
 def standing(store: Store) -> Standing:
     """Every control that the engine obeys, as it is now."""
-    found = _newest(store)
-    return Standing(_modes(found), _limits(found), _kill_switch(found), _breaker(store, found))
+    found = control_rows.newest(store)
+    return Standing(
+        _modes(found),
+        _limits(found),
+        _kill_switch(found),
+        breaker_of(store, found),
+        _four_eyes(found),
+    )
 
 
 def mode(store: Store, action: str) -> Mode:
@@ -162,12 +148,12 @@ def mode(store: Store, action: str) -> Mode:
 
 def modes(store: Store) -> dict[str, Mode]:
     """The mode of every action that has one."""
-    return _modes(_newest(store))
+    return _modes(control_rows.newest(store))
 
 
 def _modes(found: Found) -> dict[str, Mode]:
     return {
-        action: cast(Mode, _value(found, f"mode.{action}", DEFAULT_MODE))
+        action: cast(Mode, value_of(found, f"mode.{action}", DEFAULT_MODE))
         for action in GOVERNED_ACTIONS
     }
 
@@ -190,12 +176,42 @@ def set_mode(
     _refuse_ungoverned(action)
     if mode not in MODES:
         raise UnknownMode(f"{mode!r} is not a mode: use {', '.join(MODES)}")
-    _set(store, f"mode.{action}", mode, by, reason, now, via)
+    control_rows.write(store, f"mode.{action}", mode, by, reason, now, via)
+
+
+def four_eyes(store: Store) -> dict[str, bool]:
+    """Of every action that has a mode whether two people must say yes; nobody must at first."""
+    return _four_eyes(control_rows.newest(store))
+
+
+def _four_eyes(found: Found) -> dict[str, bool]:
+    return {
+        action: bool(value_of(found, f"four_eyes.{action}", False)) for action in GOVERNED_ACTIONS
+    }
+
+
+def set_four_eyes(
+    store: Store,
+    action: str,
+    is_on: bool,
+    *,
+    by: str,
+    reason: str | None,
+    now: datetime,
+    via: Door = "console",
+) -> None:
+    """Say whether two people must say yes to an action, in autonomous mode too.
+
+    Raises:
+        UnknownMode: nobody is asked about the action.
+    """
+    _refuse_ungoverned(action)
+    control_rows.write(store, f"four_eyes.{action}", bool(is_on), by, reason, now, via)
 
 
 def kill_switch(store: Store) -> KillSwitch:
     """Whether it is on, who set it and why."""
-    return _kill_switch(_newest(store))
+    return _kill_switch(control_rows.newest(store))
 
 
 def _kill_switch(found: Found) -> KillSwitch:
@@ -215,12 +231,12 @@ def set_kill_switch(
     via: Door = "console",
 ) -> None:
     """Stop every action, or let them go on."""
-    _set(store, "kill_switch", bool(is_on), by, reason, now, via)
+    control_rows.write(store, "kill_switch", bool(is_on), by, reason, now, via)
 
 
 def limits(store: Store) -> Limits:
     """The limits in force."""
-    return _limits(_newest(store))
+    return _limits(control_rows.newest(store))
 
 
 def _limits(found: Found) -> Limits:
@@ -251,39 +267,12 @@ def set_limit(
     """
     with store.transaction():
         checked = checked_limit(name, value, limits(store))
-        _set(store, f"limit.{name}", checked, by, reason, now, via)
-
-
-def breaker(store: Store) -> Breaker:
-    """Whether it is open, and how many failures in a row there were."""
-    return _breaker(store, _newest(store))
-
-
-def _breaker(store: Store, found: Found) -> Breaker:
-    row = found.get("breaker")
-    is_open = bool(row and row["value"])
-    closed_at = row["set_at"] if row and not is_open else None
-    ends = store.query(_NEWEST_ENDS, closed_at=closed_at)["phase"].to_list()
-    failures = next((i for i, phase in enumerate(ends) if phase != "failed"), len(ends))
-    return Breaker(is_open, failures, row["set_at"] if row and is_open else None)
-
-
-def open_breaker(store: Store, *, failures: int, now: datetime) -> None:
-    """Carry nothing out until a person closes it; the engine says this after failures in a row."""
-    reason = f"{failures} actions failed in a row"
-    _set(store, "breaker", True, "engine", reason, now, "rule")
-
-
-def close_breaker(
-    store: Store, *, by: str, reason: str | None, now: datetime, via: Door = "console"
-) -> None:
-    """Let actions be carried out again; failures are counted anew."""
-    _set(store, "breaker", False, by, reason, now, via)
+        control_rows.write(store, f"limit.{name}", checked, by, reason, now, via)
 
 
 def fleet_speed(store: Store) -> float | None:
     """Fleet seconds per real second as last set; None where nobody did."""
-    row = _newest(store).get("fleet_speed")
+    row = control_rows.newest(store).get("fleet_speed")
     return None if row is None else float(row["value"])
 
 
@@ -303,7 +292,7 @@ def set_fleet_speed(
     """
     if not (math.isfinite(speed) and 0 <= speed <= MAX_FLEET_SPEED):
         raise InvalidSpeed(f"a speed is 0 to {MAX_FLEET_SPEED:g} fleet seconds a second")
-    _set(store, "fleet_speed", float(speed), by, reason, now, via)
+    control_rows.write(store, "fleet_speed", float(speed), by, reason, now, via)
 
 
 def dial(store: Store) -> str:
@@ -313,7 +302,7 @@ def dial(store: Store) -> str:
 
 def dial_setting(store: Store) -> Dial:
     """What the engine's dial is turned to, by whom and when."""
-    row = _newest(store).get("engine.dial")
+    row = control_rows.newest(store).get("engine.dial")
     if row is None:
         return Dial()
     return Dial(row["value"], row["set_by"], row["reason"], row["set_at"])
@@ -335,7 +324,7 @@ def set_dial(
     """
     if name not in DIALS:
         raise UnknownDial(f"{name!r} is not on the dial: use {', '.join(DIALS)}")
-    _set(store, "engine.dial", name, by, reason, now, via)
+    control_rows.write(store, "engine.dial", name, by, reason, now, via)
 
 
 def control_history(store: Store, limit: int = 100) -> pl.DataFrame:
@@ -350,46 +339,6 @@ def control_history(store: Store, limit: int = 100) -> pl.DataFrame:
 # -- how -------------------------------------------------------------------------------
 
 
-def _newest(store: Store) -> Found:
-    found = {row["name"]: row for row in store.query(_NEWEST).iter_rows(named=True)}
-    return {
-        name: {**row, "value": json.loads(row["value"])["value"]} for name, row in found.items()
-    }
-
-
-def _value(found: Found, name: str, default: Any) -> Any:
-    return found[name]["value"] if name in found else default
-
-
 def _refuse_ungoverned(action: str) -> None:
     if action not in GOVERNED_ACTIONS:
         raise UnknownMode(f"{action} has no mode: use {', '.join(GOVERNED_ACTIONS)}")
-
-
-def _after_the_last(store: Store, name: str, now: datetime) -> datetime:
-    """The newest row of a name holds, so a row is never older than the one it replaces, whatever
-    the clock says."""
-    sql = "SELECT max(set_at) AS at FROM controls WHERE name = $name"
-    last: datetime | None = store.query(sql, name=name).item()
-    return now if last is None else max(now, last + timedelta(microseconds=1))
-
-
-def _set(
-    store: Store, name: str, value: Any, by: str, reason: str | None, now: datetime, via: Door
-) -> None:
-    control = Control(
-        name=name,
-        value={"value": value},
-        set_by=by,
-        reason=reason or None,
-        set_at=_after_the_last(store, name, now),
-    )
-    event = AuditEvent(
-        actor=by,
-        act="control.set",
-        target=name,
-        detail={"value": value, "reason": reason or None},
-        via=via,
-        happened_at=now,
-    )
-    store.append([control, event])

@@ -1,6 +1,7 @@
 """What is asked of decisions: their state, what was said, done and gained.
 
-The verbs (`propose`, `approve`, …) and their errors are those of `warehouse/verdicts.py`.
+The verbs (`propose`, `approve`, …) are those of `warehouse/verdicts.py` and
+`warehouse/undo_requests.py`, their errors those of `warehouse/decision_errors.py`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ from typing import Any
 
 import polars as pl
 
-from warehouse.paging import Page, page_of
-from warehouse.schema import columns_of
-from warehouse.scoreboard import Scoreboard, scoreboard
-from warehouse.store import Store
-from warehouse.verdicts import (
+from warehouse.decidable import never_waits
+from warehouse.decision_errors import (
     ActionChanged,
+    AlreadyApproved,
     AlreadyDecided,
     DecisionError,
     Expired,
@@ -26,12 +25,18 @@ from warehouse.verdicts import (
     NotUndoable,
     NotYetExpired,
     ReasonNeeded,
+    SecondPersonNeeded,
     TargetBusy,
+)
+from warehouse.paging import Page, page_of
+from warehouse.schema import columns_of
+from warehouse.scoreboard import Scoreboard, scoreboard
+from warehouse.store import Store
+from warehouse.undo_requests import ask_undo
+from warehouse.verdicts import (
     Via,
     approve,
-    ask_undo,
     lapse,
-    never_waits,
     override,
     propose,
     reject,
@@ -40,6 +45,7 @@ from warehouse.verdicts import (
 __all__ = [
     "STATES",
     "ActionChanged",
+    "AlreadyApproved",
     "AlreadyDecided",
     "DecisionError",
     "DecisionState",
@@ -49,6 +55,7 @@ __all__ = [
     "NotYetExpired",
     "ReasonNeeded",
     "Scoreboard",
+    "SecondPersonNeeded",
     "TargetBusy",
     "Via",
     "approve",
@@ -109,6 +116,14 @@ _TIMELINE = """
             THEN 'overridden' WHEN 'reject' THEN 'rejected' ELSE 'lapsed' END,
         decided_by, coalesce(reason || ' ', '') || parameters
     FROM verdicts WHERE decision_id = $id
+    UNION ALL
+    SELECT approved_at, 0.5, 'said yes', approved_by, coalesce(reason || ' ', '') || parameters
+    FROM approvals WHERE decision_id = $id
+    UNION ALL
+    SELECT happened_at, CASE kind WHEN 'do' THEN 2.5 ELSE 5.5 END,
+        CASE kind WHEN 'do' THEN '' ELSE 'undo ' END || 'step ' || phase, 'engine',
+        step || ' ' || target || coalesce(': ' || detail, '')
+    FROM execution_steps WHERE decision_id = $id AND phase NOT IN ('intended', 'waiting')
     UNION ALL
     SELECT requested_at, 4, 'undo asked', requested_by, reason
     FROM undo_requests WHERE decision_id = $id
@@ -186,6 +201,12 @@ class DecisionState:
     realised_gain_high_usd_per_hour: float | None
     outcome_method: str | None
     did_harm: bool | None
+    outcome_judgement: str | None
+    """`helped`, `harmed`, `inconclusive`, `unmeasured`; None before it is over, and in old rows."""
+    outcome_criterion: str | None
+    """When it counts as a success, in words."""
+    outcome_criterion_is_met: bool | None
+    """Whether it does; None where it can't be told."""
     outcome_detail: str | None
     measured_at: datetime | None
     can_undo: bool

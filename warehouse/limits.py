@@ -6,10 +6,26 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 
 from warehouse.schema import Bounds, Column, columns_of
+from warehouse.windows import (
+    FreezeWindow,
+    InvalidWindow,
+    MaintenanceWindow,
+    freeze_window,
+    maintenance_window,
+)
+
+__all__ = [
+    "LIMIT_COLUMNS",
+    "FreezeWindow",
+    "InvalidLimit",
+    "Limits",
+    "MaintenanceWindow",
+    "checked_limit",
+    "limits_from",
+]
 
 
 class InvalidLimit(ValueError):
@@ -52,22 +68,27 @@ class Limits:
     """Over how long gains are reckoned, and after how long they are measured."""
     breaker_failures: Annotated[int, Bounds(1, 100)] = 3
     """Failures in a row after which nothing more is carried out until a person says so."""
+    breaker_quarantines: Annotated[int, Bounds(1, 1000)] = 3
+    """Nodes quarantined within the breaker's window after which it opens as well."""
+    breaker_window_seconds: Annotated[int, Bounds(60, 604_800)] = 3600
+    """Over how long quarantines are counted for the breaker."""
     freeze_windows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """Times in which nothing is carried out: `{"starts_at", "ends_at", "reason"}`, ISO 8601."""
+
+    maintenance_windows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    """The only times in which the actions named are begun: `{"actions", "weekdays", "starts",
+    "ends", "time_zone"}`, for example `["rebalance"]`, `["sat"]`, `02:00`, `05:00`,
+    `Europe/Berlin`."""
 
     @property
     def frozen_spans(self) -> list[FreezeWindow]:
         """The freeze windows, read."""
-        return [_freeze_window(window) for window in self.freeze_windows]
+        return [freeze_window(window) for window in self.freeze_windows]
 
-
-@dataclass(frozen=True)
-class FreezeWindow:
-    """A time in which nothing is carried out."""
-
-    starts_at: datetime
-    ends_at: datetime
-    reason: str
+    @property
+    def maintenance(self) -> list[MaintenanceWindow]:
+        """The maintenance windows, read."""
+        return [maintenance_window(window) for window in self.maintenance_windows]
 
 
 LIMIT_COLUMNS: dict[str, Column] = {column.name: column for column in columns_of(Limits)}
@@ -114,8 +135,8 @@ def _whole(column: Column, value: Any) -> int:
 
 
 def _several(column: Column, value: Any) -> Any:
-    if column.name == "freeze_windows":
-        return _windows(value)
+    if column.name in _WINDOWS:
+        return _windows(column.name, value)
     if not isinstance(value, Mapping):
         raise InvalidLimit(f"{column.name} takes a price for each pool, not {value!r}")
     return {str(pool): _price(column.name, price) for pool, price in value.items()}
@@ -128,34 +149,32 @@ def _price(name: str, value: Any) -> float:
     return float(value)
 
 
-def _windows(value: Any) -> list[dict[str, Any]]:
+def _windows(name: str, value: Any) -> list[dict[str, Any]]:
+    needs = '"starts_at", "ends_at", "reason"'
+    if name == "maintenance_windows":
+        needs = '"actions", "weekdays", "starts", "ends", "time_zone"'
     if not isinstance(value, list) or not all(isinstance(window, Mapping) for window in value):
-        raise InvalidLimit('freeze_windows takes a list of {"starts_at", "ends_at", "reason"}')
-    windows = [_freeze_window(window) for window in value]
-    return [
-        {
-            "starts_at": window.starts_at.isoformat(),
-            "ends_at": window.ends_at.isoformat(),
-            "reason": window.reason,
-        }
-        for window in windows
-    ]
-
-
-def _freeze_window(window: Mapping[str, Any]) -> FreezeWindow:
+        raise InvalidLimit(f"{name} takes a list of {{{needs}}}")
     try:
-        starts_at = datetime.fromisoformat(window["starts_at"])
-        ends_at = datetime.fromisoformat(window["ends_at"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidLimit(
-            "a freeze window needs starts_at and ends_at as ISO 8601, "
-            f"for example 2026-12-24T00:00:00+00:00 ({error})"
-        ) from error
-    if starts_at.tzinfo is None or ends_at.tzinfo is None or ends_at <= starts_at:
-        raise InvalidLimit("a freeze window ends after it starts, and both name their time zone")
-    return FreezeWindow(starts_at, ends_at, str(window.get("reason", "")))
+        return [_WINDOWS[name](window) for window in value]
+    except InvalidWindow as error:
+        raise InvalidLimit(str(error)) from error
 
 
+def _checked_freeze(sent: Mapping[str, Any]) -> dict[str, Any]:
+    window = freeze_window(sent)
+    return {
+        "starts_at": window.starts_at.isoformat(),
+        "ends_at": window.ends_at.isoformat(),
+        "reason": window.reason,
+    }
+
+
+def _checked_maintenance(sent: Mapping[str, Any]) -> dict[str, Any]:
+    return maintenance_window(sent).as_sent()
+
+
+_WINDOWS = {"freeze_windows": _checked_freeze, "maintenance_windows": _checked_maintenance}
 _CHECKS = {"Float64": _number, "Int64": _whole, "String": _several}
 
 

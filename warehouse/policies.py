@@ -16,10 +16,10 @@ from typing import Literal
 
 import polars as pl
 
+from warehouse.decision_errors import ReasonNeeded
 from warehouse.paging import Page, page_of
 from warehouse.records import AuditEvent, Champion, PolicyVersion, TrainingRun
 from warehouse.store import Store
-from warehouse.verdicts import ReasonNeeded
 
 __all__ = [
     "RULE",

@@ -1194,6 +1194,8 @@ class Refusal:
     """Its sentence, with the numbers."""
     expected_gain_usd_per_hour: float | None = None
     """The gain forgone."""
+    pool: str | None = None
+    """The pool it concerns; None in old rows."""
     decision_id: str | None = None
     """The decision, where one had been made."""
     refused_at: datetime

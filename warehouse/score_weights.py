@@ -18,7 +18,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from warehouse.controls import ControlError, Door
+from warehouse.control_rows import Door
+from warehouse.controls import ControlError
 from warehouse.metric_catalogue import DEFAULT_GROUP_WEIGHTS, METRICS, metrics_of
 from warehouse.records import AuditEvent, Control
 from warehouse.store import Store

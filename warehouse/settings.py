@@ -122,9 +122,10 @@ Read from the environment at the start. `python app.py --help` lists the flags, 
 def settings_markdown(
     collectors: Mapping[str, type[BaseModel]],
     shared: Mapping[str, type[BaseModel]] | None = None,
+    hands: Mapping[str, type[BaseModel]] | None = None,
 ) -> str:
-    """The whole of `docs/settings.md`, the settings of the collectors by name included, and of
-    what several of them share."""
+    """The whole of `docs/settings.md`: the settings of the collectors by name, what several of
+    them share, and of those hands that bear a collector's name what is theirs alone."""
     return "".join(
         [
             HEAD,
@@ -137,14 +138,26 @@ def settings_markdown(
                 _section(f"Shared by collectors: `{name}`", f"{PREFIX}{name}_", settings)
                 for name, settings in (shared or {}).items()
             ),
+            *(
+                _section(
+                    f"Acting on `{name}`",
+                    f"{PREFIX}{name}_",
+                    settings,
+                    frozenset(collectors[name].model_fields),
+                )
+                for name, settings in (hands or {}).items()
+            ),
         ]
     )
 
 
-def _section(title: str, prefix: str, settings: type[BaseModel]) -> str:
+def _section(
+    title: str, prefix: str, settings: type[BaseModel], besides: frozenset[str] = frozenset()
+) -> str:
     rows = "".join(
         f"| `{prefix}{name}` |".upper() + f" {_default_words(name, field)} | {_meaning(field)} |\n"
         for name, field in settings.model_fields.items()
+        if name not in besides
     )
     return f"\n## {title}\n\n| variable | default | meaning |\n|---|---|---|\n{rows}"
 

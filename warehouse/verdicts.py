@@ -1,30 +1,41 @@
-"""What is said to a decision: proposed, approved, overridden, rejected, lapsed, to be undone.
+"""What is said to a decision: proposed, approved, overridden, rejected, lapsed.
 
 Every verb uses up the decision's ticket in the transaction that writes its row, so that of two
 who act at once exactly one is heard.
 
-    DecisionError
-    ├── NoSuchDecision    no decision has this id
-    ├── TargetBusy        another decision on this target is still open
-    ├── AlreadyDecided    somebody was faster, or there is nothing to decide: read it again
-    ├── Expired           it can't be decided any more: wait for the next one
-    ├── NotYetExpired     people may still decide it
-    ├── ActionChanged     what was seen is not what would be done: read it again
-    ├── NotUndoable       it was not carried out, or can't be taken back
-    └── ReasonNeeded      say why
+Where two people must agree the first yes is kept as an approval and the ticket is put back: the
+decision goes on waiting for another person's yes to exactly the same.
+The errors are those of `warehouse/decision_errors.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
 from warehouse.actions import action_hash as hash_of
 from warehouse.actions import editable_parameters
-from warehouse.records import AuditEvent, Decision, Ticket, UndoRequest, Verdict
-from warehouse.store import Conflict, Store, TicketGone
+from warehouse.approvals import NEEDED, approvals
+from warehouse.controls import four_eyes
+from warehouse.decidable import (
+    changed,
+    decidable,
+    decision_of,
+    meant,
+    needed_reason,
+    never_waits,
+    only_one,
+)
+from warehouse.decision_errors import (
+    AlreadyApproved,
+    NotYetExpired,
+    SecondPersonNeeded,
+    TargetBusy,
+)
+from warehouse.records import Approval, AuditEvent, Decision, Ticket, Verdict
+from warehouse.store import Store
 
 Via = Literal["browser", "api", "rule"]
 VerdictKind = Literal["approve", "override", "reject", "lapse"]
@@ -41,42 +52,6 @@ _OPEN_ON_TARGET = """
 """
 
 
-class DecisionError(Exception):
-    """A decision can't be made this way; the sentence says what to do next."""
-
-
-class NoSuchDecision(DecisionError):
-    """No decision has this id."""
-
-
-class TargetBusy(DecisionError):
-    """Another decision on this target is still open."""
-
-
-class AlreadyDecided(DecisionError):
-    """Somebody was faster, or there is nothing to decide."""
-
-
-class Expired(DecisionError):
-    """It can't be decided any more."""
-
-
-class NotYetExpired(DecisionError):
-    """People may still decide it."""
-
-
-class ActionChanged(DecisionError):
-    """What was seen is not what would be done."""
-
-
-class NotUndoable(DecisionError):
-    """It was not carried out, or can't be taken back."""
-
-
-class ReasonNeeded(DecisionError):
-    """Say why."""
-
-
 def propose(store: Store, decision: Decision) -> None:
     """Put a decision on record; unless it is a shadow or does nothing, it may then be decided.
 
@@ -90,11 +65,6 @@ def propose(store: Store, decision: Decision) -> None:
         store.append([decision])
 
 
-def never_waits(decision: Decision) -> bool:
-    """Whether it is on record only: nobody decides it and it is never carried out."""
-    return decision.action == "do_nothing" or decision.mode == "shadow"
-
-
 def approve(
     store: Store,
     decision_id: str,
@@ -104,14 +74,21 @@ def approve(
     now: datetime,
     action_hash: str | None = None,
     reason: str | None = None,
-) -> Verdict:
+) -> Verdict | Approval:
     """Say yes to a decision as it stands; `action_hash` binds the yes to what was seen.
 
+    Where two people must agree it is also how one says yes to what another has edited, by its
+    hash; the answer is an Approval while one more person is needed.
+
     Raises:
-        NoSuchDecision, AlreadyDecided, Expired, ActionChanged: see the top of this module.
+        NoSuchDecision, AlreadyDecided, AlreadyApproved, SecondPersonNeeded, Expired,
+        ActionChanged: see `warehouse/decision_errors.py`.
     """
-    decision = _decidable(store, decision_id, now, action_hash)
-    return _written(store, _verdict(decision, "approve", by, via, reason or None, now))
+    decision = decidable(store, decision_id, now)
+    parameters = meant(store, decision, action_hash)
+    kind: VerdictKind = "approve" if parameters == decision.parameters else "override"
+    said = _verdict(decision, kind, by, via, reason or None, now, parameters)
+    return _said_yes(store, decision.action, said)
 
 
 def override(
@@ -124,17 +101,23 @@ def override(
     reason: str | None,
     now: datetime,
     action_hash: str | None = None,
-) -> Verdict:
+) -> Verdict | Approval:
     """Say yes with other parameters; `action_hash` is that of the decision as it was seen.
+
+    What was proposed stays with the decision, what is to be done instead with the verdict.
 
     Raises:
         InvalidParameters: the parameters are not this action's, or it has none to edit.
-        NoSuchDecision, AlreadyDecided, Expired, ActionChanged, ReasonNeeded: see above.
+        NoSuchDecision, AlreadyDecided, AlreadyApproved, SecondPersonNeeded, Expired,
+        ActionChanged, ReasonNeeded: see `warehouse/decision_errors.py`.
     """
-    decision = _decidable(store, decision_id, now, action_hash)
-    why = _said(reason, "an override")
+    decision = decidable(store, decision_id, now)
+    if action_hash not in (None, decision.action_hash):
+        raise changed(decision_id)
+    why = needed_reason(reason, "an override")
     checked = editable_parameters(decision.action, decision.parameters, parameters)
-    return _written(store, _verdict(decision, "override", by, via, why, now, checked))
+    said = _verdict(decision, "override", by, via, why, now, checked)
+    return _said_yes(store, decision.action, said)
 
 
 def reject(
@@ -143,10 +126,10 @@ def reject(
     """Say no.
 
     Raises:
-        NoSuchDecision, AlreadyDecided, Expired, ReasonNeeded: see the top of this module.
+        NoSuchDecision, AlreadyDecided, Expired, ReasonNeeded: see `warehouse/decision_errors.py`.
     """
-    decision = _decidable(store, decision_id, now, None)
-    why = _said(reason, "a rejection")
+    decision = decidable(store, decision_id, now)
+    why = needed_reason(reason, "a rejection")
     return _written(store, _verdict(decision, "reject", by, via, why, now))
 
 
@@ -154,43 +137,12 @@ def lapse(store: Store, decision_id: str, *, now: datetime) -> Verdict:
     """Note that nobody decided in time.
 
     Raises:
-        NoSuchDecision, AlreadyDecided, NotYetExpired: see the top of this module.
+        NoSuchDecision, AlreadyDecided, NotYetExpired: see `warehouse/decision_errors.py`.
     """
-    decision = _found(store, decision_id)
+    decision = decision_of(store, decision_id)
     if now < decision.expires_at:
         raise NotYetExpired(f"decision {decision_id} is open until {decision.expires_at:%H:%M}")
     return _written(store, _verdict(decision, "lapse", BY_EXPIRY, "rule", None, now))
-
-
-def ask_undo(
-    store: Store,
-    decision_id: str,
-    *,
-    by: str,
-    reason: str | None,
-    now: datetime,
-    via: Via | Literal["console"] = "console",
-) -> None:
-    """Ask that what was carried out be taken back; the engine does it at its next tick.
-
-    Raises:
-        NoSuchDecision, AlreadyDecided, NotUndoable, ReasonNeeded: see the top of this module.
-    """
-    _found(store, decision_id)
-    why = _said(reason, "an undo")
-    request = UndoRequest(decision_id=decision_id, requested_by=by, reason=why, requested_at=now)
-    event = AuditEvent(
-        actor=by,
-        act="decision.undo",
-        target=decision_id,
-        detail={"reason": why},
-        via=via,
-        happened_at=now,
-    )
-    with _only_one(decision_id, "has been asked to be undone"), store.transaction():
-        _refuse_not_undoable(store, decision_id)
-        store.take(Ticket(decision_id=decision_id, purpose="undo"))
-        store.append([request, event])
 
 
 # -- how -------------------------------------------------------------------------------
@@ -208,55 +160,6 @@ def _refuse_busy(store: Store, decision: Decision) -> None:
             f"decision {other} on {decision.target} is {state.replace('_', ' ')}: "
             "decide it first, or wait until it has lapsed"
         )
-
-
-def _refuse_not_undoable(store: Store, decision_id: str) -> None:
-    sql = "SELECT state, can_undo FROM decision_states WHERE decision_id = $decision_id"
-    state, can_undo = store.query(sql, decision_id=decision_id).row(0)
-    if state in ("undoing", "undone", "undo_failed"):
-        raise AlreadyDecided(f"decision {decision_id} has been asked to be undone")
-    if not can_undo:
-        raise NotUndoable(
-            f"decision {decision_id} is {state.replace('_', ' ')}: only what was carried out "
-            "and can be taken back can be undone"
-        )
-
-
-def _found(store: Store, decision_id: str) -> Decision:
-    sql = "SELECT * FROM decisions WHERE decision_id = $decision_id"
-    for decision in store.rows(Decision, sql, decision_id=decision_id):
-        return decision
-    raise NoSuchDecision(f"there is no decision {decision_id}: read the list again")
-
-
-def _decidable(store: Store, decision_id: str, now: datetime, action_hash: str | None) -> Decision:
-    """The decision, where it may be decided as it was seen; the ticket settles the rest."""
-    decision = _found(store, decision_id)
-    if never_waits(decision):
-        raise AlreadyDecided(f"decision {decision_id} is on record only: nothing is to be decided")
-    _refuse_decided(store, decision_id)
-    if now >= decision.expires_at:
-        raise Expired(
-            f"decision {decision_id} expired at {decision.expires_at:%Y-%m-%d %H:%M} UTC: "
-            "the engine proposes anew where it is still worth it"
-        )
-    if action_hash is not None and action_hash != decision.action_hash:
-        raise ActionChanged(
-            f"what you saw of decision {decision_id} is not what would be done: read it again"
-        )
-    return decision
-
-
-def _refuse_decided(store: Store, decision_id: str) -> None:
-    sql = "SELECT verdict, decided_by FROM verdicts WHERE decision_id = $decision_id"
-    for verdict, by in store.query(sql, decision_id=decision_id).iter_rows():
-        raise AlreadyDecided(f"decision {decision_id} was decided before: {verdict} by {by}")
-
-
-def _said(reason: str | None, what: str) -> str:
-    if reason is None or not reason.strip():
-        raise ReasonNeeded(f"{what} needs a reason: say why in a few words")
-    return reason.strip()
 
 
 def _verdict(
@@ -282,24 +185,69 @@ def _verdict(
     )
 
 
-def _written(store: Store, verdict: Verdict) -> Verdict:
-    event = AuditEvent(
-        actor=verdict.decided_by,
-        act=f"decision.{verdict.verdict}",
-        target=verdict.decision_id,
-        detail={"parameters": verdict.parameters, "reason": verdict.reason},
-        via=verdict.via,
-        happened_at=verdict.decided_at,
+def _said_yes(store: Store, action: str, said: Verdict) -> Verdict | Approval:
+    """Decide it, or keep the first yes where two people must agree."""
+    with only_one(said.decision_id, "was decided by somebody else"), store.transaction():
+        ticket = Ticket(decision_id=said.decision_id, purpose="verdict")
+        store.take(ticket)  # also by the first of two, so that two first ones are not both heard
+        if not four_eyes(store)[action]:
+            store.append([said, _noted(said, f"decision.{said.verdict}")])
+            return said
+        before = _first_yes(store, said)
+        yes = _approval(said)
+        if before is None:
+            store.append([yes, ticket, _noted(said, "decision.first_yes")])
+            return yes
+        both = replace(said, reason=said.reason or before.reason)
+        store.append([yes, both, _noted(both, f"decision.{both.verdict}", before)])
+        return both
+
+
+def _first_yes(store: Store, said: Verdict) -> Approval | None:
+    """What another person said to exactly this before; None where nobody did."""
+    if said.via == "rule":
+        raise SecondPersonNeeded(
+            f"{NEEDED} people must say yes to decision {said.decision_id}: autonomy is none"
+        )
+    same = [
+        one for one in approvals(store, said.decision_id) if one.action_hash == said.action_hash
+    ]
+    if any(one.approved_by == said.decided_by for one in same):
+        raise AlreadyApproved(
+            f"{said.decided_by} has said yes to decision {said.decision_id}: "
+            "it waits for another person's yes to the same"
+        )
+    return same[0] if same else None
+
+
+def _approval(said: Verdict) -> Approval:
+    return Approval(
+        decision_id=said.decision_id,
+        parameters=said.parameters,
+        action_hash=said.action_hash,
+        approved_by=said.decided_by,
+        via=said.via,
+        reason=said.reason,
+        approved_at=said.decided_at,
     )
-    with _only_one(verdict.decision_id, "was decided by somebody else"), store.transaction():
+
+
+def _noted(said: Verdict, act: str, before: Approval | None = None) -> AuditEvent:
+    detail: dict[str, Any] = {"parameters": said.parameters, "reason": said.reason}
+    if before is not None:
+        detail["first_yes_by"] = before.approved_by
+    return AuditEvent(
+        actor=said.decided_by,
+        act=act,
+        target=said.decision_id,
+        detail=detail,
+        via=said.via,
+        happened_at=said.decided_at,
+    )
+
+
+def _written(store: Store, verdict: Verdict) -> Verdict:
+    with only_one(verdict.decision_id, "was decided by somebody else"), store.transaction():
         store.take(Ticket(decision_id=verdict.decision_id, purpose="verdict"))
-        store.append([verdict, event])
+        store.append([verdict, _noted(verdict, f"decision.{verdict.verdict}")])
     return verdict
-
-
-@contextmanager
-def _only_one(decision_id: str, what: str) -> Iterator[None]:
-    try:
-        yield
-    except (TicketGone, Conflict) as error:
-        raise AlreadyDecided(f"decision {decision_id} {what}: read it again") from error

@@ -26,6 +26,8 @@ WITH deeds AS (
         undo.phase AS undo_phase, undo.detail AS undo_detail, undo.ended_at AS undo_ended_at,
         o.realised_gain_usd_per_hour, o.realised_gain_low_usd_per_hour,
         o.realised_gain_high_usd_per_hour, o.method AS outcome_method, o.did_harm,
+        o.judgement AS outcome_judgement, o.criterion AS outcome_criterion,
+        o.criterion_is_met AS outcome_criterion_is_met,
         o.detail AS outcome_detail, o.measured_at
     FROM decisions d
     LEFT JOIN verdicts v USING (decision_id)

@@ -4,6 +4,7 @@ candidates(seen, goal)   what it could do now
 recheck(seen, ...)       whether it still makes sense, minutes later
 execute(hands, ...)      the deed, safe to repeat under one command id
 undo(hands, ...)         taking it back, likewise
+criterion, is_met(...)   when it counts as a success, once its horizon is over
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from engine.hands import Actuator
 from engine.observe import PoolObservation
 from engine.policies.rule import Proposal
+from warehouse.limits import Limits
 from warehouse.records import ActionType
+
+Verdict = Literal["helped", "harmed", "inconclusive", "unmeasured"]
+"""What the interval of a realised gain says."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,30 @@ class Candidate:
     target: str
     pool: str
     parameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Afterwards:
+    """What a deed's success is judged by, once its horizon is over."""
+
+    before: Mapping[str, Any]
+    """The evidence of its decision: the pool's figures when it was proposed"""
+    seen: PoolObservation
+    """The pool now"""
+    parameters: Mapping[str, Any]
+    result: Mapping[str, Any]
+    """What the hands answered"""
+    verdict: Verdict
+    """What the counterfactual says of it"""
+
+    def fewer_wait(self) -> bool:
+        """Whether nobody waits, or fewer GPUs are waited for than before."""
+        now = self.seen.state.queued_gpus
+        return now == 0 or now < float(self.before.get("queued_gpus", 0.0))
+
+    def earned(self) -> bool | None:
+        """Whether it gained; None where that can't be told."""
+        return {"helped": True, "harmed": False}.get(self.verdict)
 
 
 class Action(Protocol):
@@ -44,8 +73,20 @@ class Action(Protocol):
         """Whether it can be taken back at all."""
         ...
 
-    def target(self, pool: str) -> str:
+    def target(self, pool: str, parameters: Mapping[str, Any]) -> str:
         """The thing acted on; one thing has one decision under way."""
+        ...
+
+    def horizon_seconds(self, limits: Limits) -> int:
+        """After how long it is measured and its success is judged."""
+        ...
+
+    def criterion(self, parameters: Mapping[str, Any]) -> str:
+        """When it counts as a success, in words; empty where nothing is done."""
+        ...
+
+    def is_met(self, after: Afterwards) -> bool | None:
+        """Whether it is a success by that criterion; None where it can't be told."""
         ...
 
     def candidates(self, seen: PoolObservation, goal: Proposal) -> list[Candidate]:
@@ -89,7 +130,7 @@ class Action(Protocol):
     def undo(
         self, hands: Actuator, command_id: str, pool: str, result: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Take it back, given what doing it answered."""
+        """Take it back, given its parameters and what doing it answered, as one mapping."""
         ...
 
 

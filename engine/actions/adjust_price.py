@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engine.actions import Candidate
+from engine.actions import Afterwards, Candidate
 from engine.hands import Actuator
 from engine.observe import PoolObservation
 from engine.policies.rule import Proposal
+from warehouse.limits import Limits
 from warehouse.records import ActionType
 
 STEPS_RATIO = (-0.10, -0.05, 0.05, 0.10)
@@ -23,8 +24,17 @@ class AdjustPrice:
     name: ActionType = "adjust_price"
     can_undo = True
 
-    def target(self, pool: str) -> str:
+    def target(self, pool: str, parameters: Mapping[str, Any]) -> str:
         return f"price/{pool}"
+
+    def horizon_seconds(self, limits: Limits) -> int:
+        return limits.horizon_seconds
+
+    def criterion(self, parameters: Mapping[str, Any]) -> str:
+        return "The pool earns more than it would have at the price before"
+
+    def is_met(self, after: Afterwards) -> bool | None:
+        return after.earned()
 
     def candidates(self, seen: PoolObservation, goal: Proposal) -> list[Candidate]:
         now = seen.features["price_usd_per_gpu_hour"]
@@ -33,7 +43,7 @@ class AdjustPrice:
         return [
             Candidate(
                 self.name,
-                self.target(seen.pool.pool),
+                f"price/{seen.pool.pool}",
                 seen.pool.pool,
                 {"price_usd_per_gpu_hour": price},
             )
@@ -57,7 +67,7 @@ class AdjustPrice:
 
     def inverse(self, seen: PoolObservation, result: Mapping[str, Any]) -> Candidate | None:
         before = {"price_usd_per_gpu_hour": result["previous_price_usd_per_gpu_hour"]}
-        return Candidate(self.name, self.target(seen.pool.pool), seen.pool.pool, before)
+        return Candidate(self.name, f"price/{seen.pool.pool}", seen.pool.pool, before)
 
     def added_cost_usd_per_hour(
         self, seen: PoolObservation, parameters: Mapping[str, Any]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engine.actions import Candidate
+from engine.actions import Afterwards, Candidate
 from engine.hands import Actuator, CommandRefused
 from engine.observe import PoolObservation
 from engine.policies.rule import Proposal
+from warehouse.limits import Limits
 from warehouse.records import ActionType
 
 
@@ -18,11 +19,20 @@ class DoNothing:
     name: ActionType = "do_nothing"
     can_undo = False
 
-    def target(self, pool: str) -> str:
+    def target(self, pool: str, parameters: Mapping[str, Any]) -> str:
         return f"pool/{pool}"
 
+    def horizon_seconds(self, limits: Limits) -> int:
+        return limits.horizon_seconds
+
+    def criterion(self, parameters: Mapping[str, Any]) -> str:
+        return ""
+
+    def is_met(self, after: Afterwards) -> bool | None:
+        return None
+
     def candidates(self, seen: PoolObservation, goal: Proposal) -> list[Candidate]:
-        return [Candidate(self.name, self.target(seen.pool.pool), seen.pool.pool, {})]
+        return [Candidate(self.name, f"pool/{seen.pool.pool}", seen.pool.pool, {})]
 
     def recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
         return None

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engine.actions import Candidate
+from engine.actions import Afterwards, Candidate
 from engine.hands import Actuator
 from engine.observe import PoolObservation
 from engine.policies.rule import Proposal
+from warehouse.limits import Limits
 from warehouse.records import ActionType
 
 ALL_POOLS = "all"
@@ -25,8 +26,17 @@ class PromotePolicy:
     name: ActionType = "promote_policy"
     can_undo = True
 
-    def target(self, pool: str) -> str:
+    def target(self, pool: str, parameters: Mapping[str, Any]) -> str:
         return TARGET
+
+    def horizon_seconds(self, limits: Limits) -> int:
+        return limits.horizon_seconds
+
+    def criterion(self, parameters: Mapping[str, Any]) -> str:
+        return "It earns more than the rule would have, over every pool"
+
+    def is_met(self, after: Afterwards) -> bool | None:
+        return after.earned()
 
     def candidates(self, seen: PoolObservation, goal: Proposal) -> list[Candidate]:
         """None: no pool's state asks for it; continual learning does, once the gates are passed."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engine.actions import Candidate
+from engine.actions import Afterwards, Candidate
+from engine.actions.scale_up import startable_nodes
 from engine.hands import Actuator
 from engine.observe import PoolObservation
 from engine.policies.rule import Proposal
+from warehouse.limits import Limits
 from warehouse.records import ActionType
 from warehouse.words import counted
 
@@ -23,14 +25,23 @@ class ScaleDown:
     name: ActionType = "scale_down"
     can_undo = True
 
-    def target(self, pool: str) -> str:
+    def target(self, pool: str, parameters: Mapping[str, Any]) -> str:
         return f"pool/{pool}"
+
+    def horizon_seconds(self, limits: Limits) -> int:
+        return limits.horizon_seconds
+
+    def criterion(self, parameters: Mapping[str, Any]) -> str:
+        return "Nobody waits for the nodes that it released"
+
+    def is_met(self, after: Afterwards) -> bool | None:
+        return after.seen.state.queued_jobs == 0
 
     def candidates(self, seen: PoolObservation, goal: Proposal) -> list[Candidate]:
         near = {n for n in STEPS_NODES if abs(-n - goal.nodes) <= ENVELOPE_NODES}
         wanted = near | ({-goal.nodes} if goal.nodes < 0 else set())
         return [
-            Candidate(self.name, self.target(seen.pool.pool), seen.pool.pool, {"nodes": nodes})
+            Candidate(self.name, f"pool/{seen.pool.pool}", seen.pool.pool, {"nodes": nodes})
             for nodes in sorted(wanted)
             if nodes <= seen.features["empty_nodes"]
         ]
@@ -48,12 +59,12 @@ class ScaleDown:
     def undo_recheck(
         self, seen: PoolObservation, parameters: Mapping[str, Any], result: Mapping[str, Any]
     ) -> str | None:
-        return None if _startable(seen) else "every node of the pool is on already"
+        return None if startable_nodes(seen) else "every node of the pool is on already"
 
     def inverse(self, seen: PoolObservation, result: Mapping[str, Any]) -> Candidate | None:
-        nodes = min(len(result["node_ids"]), _startable(seen))
+        nodes = min(len(result["node_ids"]), startable_nodes(seen))
         pool = seen.pool.pool
-        return Candidate("scale_up", self.target(pool), pool, {"nodes": nodes}) if nodes else None
+        return Candidate("scale_up", f"pool/{pool}", pool, {"nodes": nodes}) if nodes else None
 
     def added_cost_usd_per_hour(
         self, seen: PoolObservation, parameters: Mapping[str, Any]
@@ -78,11 +89,6 @@ class ScaleDown:
         """Switch as many nodes on again; they boot as any others do."""
         arguments = {"pool": pool, "nodes": len(result["node_ids"])}
         return hands.perform(command_id, "scale_up", arguments)
-
-
-def _startable(seen: PoolObservation) -> int:
-    f = seen.features
-    return int(f["startable_owned_nodes"] + f["startable_leased_nodes"])
 
 
 ACTION = ScaleDown()

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from engine.actions import Candidate
+from engine.actions import Afterwards, Candidate
 from engine.hands import Actuator, CommandRefused
 from engine.observe import PoolObservation
 from engine.policies.rule import Proposal
+from warehouse.limits import Limits
 from warehouse.records import ActionType
 from warehouse.words import counted
 
@@ -24,20 +25,29 @@ class ScaleUp:
     name: ActionType = "scale_up"
     can_undo = True
 
-    def target(self, pool: str) -> str:
+    def target(self, pool: str, parameters: Mapping[str, Any]) -> str:
         return f"pool/{pool}"
+
+    def horizon_seconds(self, limits: Limits) -> int:
+        return limits.horizon_seconds
+
+    def criterion(self, parameters: Mapping[str, Any]) -> str:
+        return "Nobody waits, or fewer GPUs are waited for than when it was proposed"
+
+    def is_met(self, after: Afterwards) -> bool | None:
+        return after.fewer_wait()
 
     def candidates(self, seen: PoolObservation, goal: Proposal) -> list[Candidate]:
         near = {n for n in STEPS_NODES if abs(n - goal.nodes) <= ENVELOPE_NODES}
         wanted = near | ({goal.nodes} if goal.nodes > 0 else set())
         return [
-            Candidate(self.name, self.target(seen.pool.pool), seen.pool.pool, {"nodes": nodes})
+            Candidate(self.name, f"pool/{seen.pool.pool}", seen.pool.pool, {"nodes": nodes})
             for nodes in sorted(wanted)
-            if nodes <= _startable(seen)
+            if nodes <= startable_nodes(seen)
         ]
 
     def recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
-        startable = _startable(seen)
+        startable = startable_nodes(seen)
         if startable < parameters["nodes"]:
             can = counted(startable, "node")
             return f"only {can} can still be switched on, not {parameters['nodes']}"
@@ -57,16 +67,12 @@ class ScaleUp:
         ours = [node for node in seen.nodes if node.node_id in result.get("node_ids", ())]
         going = [n for n in ours if n.state in ("active", "cordoned") and not n.gpus_used]
         pool, nodes = seen.pool.pool, {"nodes": len(going)}
-        return Candidate("scale_down", self.target(pool), pool, nodes) if going else None
+        return Candidate("scale_down", f"pool/{pool}", pool, nodes) if going else None
 
     def added_cost_usd_per_hour(
         self, seen: PoolObservation, parameters: Mapping[str, Any]
     ) -> float:
-        owned = min(parameters["nodes"], int(seen.features["startable_owned_nodes"]))
-        leased = parameters["nodes"] - owned
-        pool = seen.pool
-        rate = owned * pool.owned_idle_usd_per_gpu_hour + leased * pool.leased_usd_per_gpu_hour
-        return float(rate * pool.gpus_per_node)
+        return running_cost_usd_per_hour(seen, int(parameters["nodes"]))
 
     def removed_gpus(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> int:
         return 0
@@ -100,9 +106,19 @@ class ScaleUp:
         return {"node_ids": undone, "kept": kept} | when
 
 
-def _startable(seen: PoolObservation) -> int:
+def startable_nodes(seen: PoolObservation) -> int:
+    """Nodes that can still be switched on, our own and leased."""
     f = seen.features
     return int(f["startable_owned_nodes"] + f["startable_leased_nodes"])
+
+
+def running_cost_usd_per_hour(seen: PoolObservation, nodes: int) -> float:
+    """What so many more nodes cost while they are on, our own first."""
+    pool = seen.pool
+    owned = min(nodes, int(seen.features["startable_owned_nodes"]))
+    rate = owned * pool.owned_idle_usd_per_gpu_hour
+    rate += (nodes - owned) * pool.leased_usd_per_gpu_hour
+    return float(rate * pool.gpus_per_node)
 
 
 def _let_go(hands: Actuator, command_id: str, pool: str, node_id: str) -> dict[str, Any]:

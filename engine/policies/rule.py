@@ -27,6 +27,7 @@ from engine.policies import (
     EMPTIES_ONLY,
     HEAD_COUNT,
     MIGRATE,
+    NOBODY,
     PRICE_RATIOS,
     STRICT,
     Floats,
@@ -97,6 +98,8 @@ class Proposal:
     sentence: str
     consolidation: int = EMPTIES_ONLY
     """how nodes are released: EMPTIES_ONLY, DRAIN or MIGRATE"""
+    heal: int = NOBODY
+    """which suspect nodes are healed: NOBODY, STRICT or LOOSE"""
 
 
 def proposals(seen: Floats, knobs: Floats) -> Integers:
@@ -193,7 +196,7 @@ def proposal(seen: PoolObservation, settings: RuleSettings | None = None) -> Pro
     change, how = int(chosen[Head.NODES]), int(chosen[Head.CONSOLIDATION])
     on = float(row[0, Feature.USED_GPUS] + row[0, Feature.FREE_GPUS])
     wanted = max(0.0, on + float(stock(row, knobs).lease_lacking[0]))
-    return Proposal(change, price, wanted, in_words(seen, change, how, price), how)
+    return Proposal(change, price, wanted, in_words(seen, change, how, price), how, STRICT)
 
 
 def in_words(seen: PoolObservation, nodes: int, how: int, price: float) -> str:

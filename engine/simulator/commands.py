@@ -100,9 +100,16 @@ class Migrate:
     job_id: str
 
 
+@dataclass(frozen=True)
+class Done:
+    """The end of what took several commands; it changes nothing."""
+
+    pool: str
+
+
 Command = (
     ScaleUp | ScaleDown | Cancel | Release | SetPrice | SetSpotShare
-    | Cordon | Uncordon | Drain | Repair | Migrate
+    | Cordon | Uncordon | Drain | Repair | Migrate | Done
 )  # fmt: skip
 
 KIND_OF: dict[type, int] = {
@@ -117,6 +124,7 @@ KIND_OF: dict[type, int] = {
     Drain: orders.DRAIN,
     Repair: orders.REPAIR,
     Migrate: orders.MIGRATE,
+    Done: orders.NONE,
 }
 _BY_NAME = {command.__name__: command for command in KIND_OF}
 

@@ -18,8 +18,10 @@ from engine.simulator.commands import (
     KIND_OF,
     Command,
     CommandResult,
+    Done,
     LoggedCommand,
     Migrate,
+    Repair,
     ScaleDown,
     ScaleUp,
     SetPrice,
@@ -112,7 +114,7 @@ class SimulatedFleet:
             first, second = _arguments(pool, command)
         except CommandError as refusal:
             return refusal
-        reply = pool.order(KIND_OF[type(command)], first, second)
+        reply = pool.order(order_kind(pool.settings.owned_nodes, command, first), first, second)
         error = _error(command, int(reply[0]))
         if error is not None:
             return error
@@ -168,6 +170,13 @@ def node_id(pool: LivePool, at: int) -> str:
     return node_name(pool.settings, at)
 
 
+def nodes_of_job(pool: LivePool, name: str) -> list[str]:
+    """The nodes that the job holds, by name; UnknownTarget where the pool has no such job."""
+    job = _job_index(pool, name) + 1
+    places = np.flatnonzero((pool.state.gpus[0] == job).any(axis=1))
+    return [node_id(pool, int(at)) for at in places]
+
+
 def _node_index(pool: LivePool, name: str) -> int:
     tail = name.rpartition("-")[2]
     if tail.isdecimal() and int(tail) < pool.state.nodes.shape[1]:
@@ -187,6 +196,14 @@ def _job_index(pool: LivePool, name: str) -> int:
     return at
 
 
+def order_kind(owned_nodes: int, command: Command, first: int) -> int:
+    """The order that a command comes to on its first argument: a lease that is to be repaired is
+    handed back, as it is the landlord's to mend."""
+    if isinstance(command, Repair) and first >= owned_nodes:
+        return orders.RELEASE
+    return KIND_OF[type(command)]
+
+
 def _arguments(pool: LivePool, command: Command) -> tuple[int, int]:
     match command:
         case ScaleUp() | ScaleDown():
@@ -204,6 +221,8 @@ def _arguments(pool: LivePool, command: Command) -> tuple[int, int]:
             return micro_usd(command.share_ratio), 0
         case Migrate():
             return _job_index(pool, command.job_id), 0
+        case Done():
+            return 0, 0
         case _:
             return _node_index(pool, command.node_id), 0
 
@@ -212,6 +231,7 @@ _NEXT = {
     "ScaleUp": "no node of the pool is off: wait for one or scale another pool",
     "ScaleDown": "no empty node may be stopped: wait for jobs to end, or ask to drain",
     "Release": "the node holds jobs: drain it first",
+    "Repair": "the node holds jobs: drain it first",
     "Migrate": "no other node has room for the job: scale up first, or wait",
 }
 _STATES = {
@@ -245,7 +265,7 @@ def _result(
     if isinstance(command, ScaleUp | ScaleDown | Migrate):
         targets = reply[2 : 2 + min(count, REPLY_WIDTH - 2)]
         nodes = tuple(node_id(pool, int(at)) for at in targets)
-    elif not isinstance(command, SetPrice | SetSpotShare):
+    elif not isinstance(command, SetPrice | SetSpotShare | Done):
         nodes = (command.node_id,)
     moved = KIND_OF[type(command)] in (orders.DRAIN, orders.MIGRATE)
     return CommandResult(

@@ -29,11 +29,16 @@ from engine.simulator.layout import (
 )
 from engine.simulator.live import LivePool
 from engine.simulator.settings import PoolSettings
+from engine.simulator.symptoms import COOLING, HEAT_CELSIUS, MEMORY, Symptoms, symptoms
 
 SOURCE = "simulator"
 WOBBLE_SECONDS = 60
 _IDLE_BYTES = 600 * 1024**2
 _IDLE_POWER_RATIO = 0.12
+_CAPPED_FROM_RATIO = 0.95
+"""Busier than this a GPU runs into its power cap, as sound ones do."""
+_CORRECTED_EACH = 7
+"""Corrected memory errors that go with an uncorrected one."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,6 +56,8 @@ class GpuReading:
     memory_used_bytes: npt.NDArray[np.int64]
     power_watts: Floats
     temperature_celsius: Floats
+    sick: Symptoms
+    """what the ailing nodes among them show"""
 
 
 def read_gpus(pool: LivePool) -> GpuReading:
@@ -72,6 +79,9 @@ def read_gpus(pool: LivePool) -> GpuReading:
     # Degraded nodes run hot: a hint, like the health score, no proof.
     heat = 28 + 6 * uniforms(pool.seed, 0, place, SALT_GPU + 200) + 44 * utilisation
     heat = heat + np.where(nodes["degraded"] == 1, 7.0, 0.0)[:, None]
+    sick = symptoms(pool)
+    uncooled = sick.ailment == COOLING
+    heat[sick.node[uncooled], sick.slot[uncooled]] += HEAT_CELSIUS
     return GpuReading(
         is_on=is_active | (nodes["state"] == CORDONED),
         job=held,
@@ -80,6 +90,7 @@ def read_gpus(pool: LivePool) -> GpuReading:
         memory_used_bytes=used.astype(np.int64) + _IDLE_BYTES,
         power_watts=watts,
         temperature_celsius=heat,
+        sick=sick,
     )
 
 
@@ -124,6 +135,7 @@ def gpu_samples(pool: LivePool, measured_at: datetime) -> pl.DataFrame:
             "memory_used_bytes": reading.memory_used_bytes.ravel()[rows],
             "power_watts": reading.power_watts.ravel()[rows],
             "temperature_celsius": reading.temperature_celsius.ravel()[rows],
+            **_conditions(reading, rows),
             "process_count": ((held > 0) | reading.is_spot.ravel()[rows]).astype(np.int64),
             "job_id": pl.Series(names, dtype=pl.String),
             "tenant": pl.Series(tenants, dtype=pl.String),
@@ -136,6 +148,34 @@ def gpu_samples(pool: LivePool, measured_at: datetime) -> pl.DataFrame:
             "stored_at": constant(measured_at, len(rows), INSTANT),
         }
     )
+
+
+def _conditions(reading: GpuReading, rows: npt.NDArray[np.int64]) -> dict[str, Any]:
+    """Memory errors, row remaps and why clocks are held down, of the GPUs `rows`."""
+    sick, shape = reading.sick, reading.job.shape
+    counts, pending, failed = (np.zeros(shape, kind) for kind in (np.int64, np.bool_, np.bool_))
+    ill = sick.ailment == MEMORY
+    at = sick.node[ill], sick.slot[ill]
+    counts[at], pending[at], failed[at] = (
+        sick.uncorrected[ill], sick.is_pending[ill], sick.has_failed[ill]
+    )  # fmt: skip
+    uncooled = np.zeros(shape, np.bool_)
+    hot = sick.ailment == COOLING
+    uncooled[sick.node[hot], sick.slot[hot]] = True
+    used = reading.utilisation_ratio
+    words = np.select(
+        [used == 0, uncooled & (used > 0.3), used > _CAPPED_FROM_RATIO],
+        ["GpuIdle", "HwSlowdown,HwThermalSlowdown", "SwPowerCap"],
+        default="",
+    )
+    return {
+        "ecc_corrected_count": (_CORRECTED_EACH * counts).ravel()[rows],
+        "ecc_uncorrected_count": counts.ravel()[rows],
+        "rows_remapped_count": pending.astype(np.int64).ravel()[rows],
+        "row_remap_is_pending": pending.ravel()[rows],
+        "row_remap_has_failed": failed.ravel()[rows],
+        "throttle_reasons": pl.Series(words.ravel()[rows], dtype=pl.String),
+    }
 
 
 def _holders(

@@ -14,7 +14,7 @@ from datetime import timedelta
 from engine.evaluate import Judgement, Question
 from engine.simulator.commands import LoggedCommand
 from engine.simulator.fleet import SimulatedFleet
-from engine.simulator.hands import World, command_of
+from engine.simulator.hands import World, commands_of
 from engine.simulator.live import LivePool
 from engine.simulator.metrics import profit
 
@@ -74,7 +74,8 @@ class TwinJudge:
     ) -> tuple[SimulatedFleet, frozenset[str]]:
         """A fleet of the one pool from before the command, and the commands it had taken."""
         for one in reversed(self._copies.get(question.pool, [])):
-            if one.seconds <= acted and question.decision_id not in one.taken:
+            is_before = not any(_belongs(taken, question) for taken in one.taken)
+            if one.seconds <= acted and is_before:
                 return _alone(fleet, one.pool), one.taken
         known = fleet.pools[question.pool]
         fresh = LivePool(known.settings, known.seed, known.workload)
@@ -102,27 +103,31 @@ def _acted_seconds(
 ) -> int | None:
     if not question.was_done:
         return fleet.seconds(question.starts_at)
-    for entry in log:
-        if entry.command_id == question.decision_id:
+    undone = f"{question.decision_id}:undo"
+    for entry in log:  # of what took several commands, the first
+        if _belongs(entry.command_id, question) and not entry.command_id.startswith(undone):
             return entry.applied_seconds
     return None
+
+
+def _belongs(command_id: str, question: Question) -> bool:
+    """Whether a command is the decision's doing, or its undoing."""
+    own = question.decision_id
+    return command_id == own or command_id.startswith(f"{own}:")
 
 
 def _both_logs(
     question: Question, log: list[LoggedCommand], acted: int
 ) -> tuple[list[LoggedCommand], list[LoggedCommand]]:
     """The commands with the one asked about, and without it and what undid it."""
-    without = [
-        entry
-        for entry in log
-        if entry.command_id != question.decision_id
-        and not entry.command_id.startswith(f"{question.decision_id}:")
-    ]
+    without = [entry for entry in log if not _belongs(entry.command_id, question)]
     if question.was_done:
         return log, without
-    made = command_of(question.command, question.arguments)
-    added = LoggedCommand(question.decision_id, acted, made)
-    return sorted([*without, added], key=lambda entry: entry.applied_seconds), without
+    added = [
+        LoggedCommand(f"{question.decision_id}:{place}", acted, made)
+        for place, made in enumerate(commands_of(question.command, question.arguments))
+    ]
+    return sorted([*without, *added], key=lambda entry: entry.applied_seconds), without
 
 
 def _profit(base: SimulatedFleet, log: Iterable[LoggedCommand], until: int) -> float:

@@ -54,6 +54,8 @@ _ON_THE_CLOCK = (
     ("executions", "happened_at"),
     ("undo_requests", "requested_at"),
     ("outcomes", "measured_at"),
+    ("node_health", "judged_at"),
+    ("node_incidents", "happened_at"),
     ("audit_events", "happened_at"),
 )
 

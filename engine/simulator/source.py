@@ -25,8 +25,10 @@ from engine.simulator.pool_frames import (
     pool_state_row,
     price_row,
 )
+from engine.simulator.symptoms import gpu_events
 from warehouse.records import (
     Charge,
+    GpuEvent,
     GpuRollup,
     GpuSample,
     JobEvent,
@@ -54,6 +56,10 @@ class _Marks:
     meters: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     metered_to: int = 0
     read_to: int = 0
+    shown_to: int = 0
+    """up to when what ailing nodes show was told"""
+    told_blocks: int = 0
+    """blocks of the log in which failed nodes were looked for"""
 
 
 class SimulatedSource:
@@ -83,7 +89,8 @@ class SimulatedSource:
             mark.log_blocks = len(pool.log)
             mark.states = mark.ledger = pool.state.metrics[0].copy()
             mark.meters = pool.metered_gpu_seconds()
-            mark.metered_to = mark.read_to = pool.now
+            mark.metered_to = mark.read_to = mark.shown_to = pool.now
+            mark.told_blocks = len(pool.log)
 
     def read(self) -> Frames:
         """The fleet's present state and all that has come since the reading before."""
@@ -95,6 +102,7 @@ class SimulatedSource:
             mark = self._marks[pool.settings.name]
             parts.append({JobEvent: checkpoints(pool, mark.read_to, self.fleet.instant)})
             parts.append(self._events(pool))
+            parts.append(self._symptoms(pool))
             if pool.now > mark.metered_to:
                 parts.append({Charge: self._meter(pool, mark, ledgers)})
             parts.append({GpuSample: gpu_samples(pool, at)})
@@ -120,6 +128,7 @@ class SimulatedSource:
                 if now % SAMPLE_SECONDS == 0:
                     hours[name].add()
                 states.append(self._pool_state(pool, mark))
+                parts.append(self._symptoms(pool))
                 if now % HOUR_SECONDS == 0:
                     parts.append(self._nodes(pool))
                     starts_at = self.fleet.instant(now - HOUR_SECONDS)
@@ -147,6 +156,13 @@ class SimulatedSource:
         new, mark.log_blocks = pool.log[mark.log_blocks :], len(pool.log)
         mark.read_to = pool.now
         return {JobEvent: job_events(pool, np.concatenate(new), self.fleet.instant)} if new else {}
+
+    def _symptoms(self, pool: LivePool) -> Frames:
+        mark = self._marks[pool.settings.name]
+        new, mark.told_blocks = pool.log[mark.told_blocks :], len(pool.log)
+        lines = np.concatenate(new) if new else None
+        since, mark.shown_to = mark.shown_to, pool.now
+        return {GpuEvent: gpu_events(pool, since, self.fleet.instant, lines)}
 
     def _meter(self, pool: LivePool, mark: _Marks, ledgers: list[Row]) -> pl.DataFrame:
         period = self.fleet.instant(mark.metered_to), self.fleet.instant(pool.now)

@@ -81,8 +81,9 @@ def _given(deed: Execution, decided: Decision, first: Execution) -> Given:
     nodes: tuple[str, ...] = ()
     if deed.kind == "do":
         notes.asks.append(action.command(decided.pool, deed.parameters))
-        if notes.asks[0][0] == "scale_up":
+        if notes.asks[0][0] in ("scale_up", "pre_warm"):
             nodes = tuple(deed.result.get("node_ids", ()))
     else:
-        action.undo(notes, f"{deed.decision_id}:undo", decided.pool, first.result)
+        known = first.parameters | first.result
+        action.undo(notes, f"{deed.decision_id}:undo", decided.pool, known)
     return Given(deed.decision_id, deed.happened_at, tuple(notes.asks), nodes)

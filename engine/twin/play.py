@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
@@ -11,10 +12,19 @@ import numpy.typing as npt
 
 from engine.policies import Policy
 from engine.simulator import orders
-from engine.simulator.commands import KIND_OF, ScaleDown, ScaleUp, SetPrice, SetSpotShare
-from engine.simulator.hands import command_of
+from engine.simulator.commands import (
+    KIND_OF,
+    Command,
+    Done,
+    Migrate,
+    ScaleDown,
+    ScaleUp,
+    SetPrice,
+    SetSpotShare,
+)
+from engine.simulator.hands import commands_of
 from engine.simulator.kernel import advance_many
-from engine.simulator.layout import PROVISIONING, REPLY_WIDTH
+from engine.simulator.layout import BURST, PROVISIONING, REPLY_WIDTH
 from engine.simulator.pools import Pools, play
 from engine.simulator.settings import micro_usd
 from engine.twin.commands import Ask, Given
@@ -70,8 +80,8 @@ class _Told:
 
     def obey(self, given: Given) -> None:
         """Carries out what was asked, in every row, on the nodes that play those named."""
-        for ask in given.asks:
-            replies = self._order_all(partial(self._order, ask))
+        for made in _as_commands(given.asks):
+            replies = self._order_all(partial(self._order, made))
             if given.node_ids:
                 for row, reply in enumerate(replies):
                     started = reply[2 : 2 + reply[1]].tolist()
@@ -89,13 +99,8 @@ class _Told:
         now = self.pools.state.pool[:, 0]["now"]
         advance_many(self.pools.state, np.maximum(now, until), wanted, replies)
 
-    def _order(self, ask: Ask, row: int) -> tuple[int, int, int]:
-        """The command as the core takes it; none where the simulator has no such command."""
-        name, arguments = ask
-        try:
-            made = command_of(name, arguments)
-        except KeyError:
-            return (orders.NONE, 0, 0)
+    def _order(self, made: Command, row: int) -> tuple[int, int, int]:
+        """The command as the core takes it."""
         kind = KIND_OF[type(made)]
         match made:
             case ScaleUp():
@@ -106,12 +111,19 @@ class _Told:
                 return (kind, micro_usd(made.price_usd_per_gpu_hour), 0)
             case SetSpotShare():
                 return (kind, micro_usd(made.share_ratio), 0)
-        if kind == orders.MIGRATE:
-            return (kind, self._job(row, arguments["job_id"]), 0)
-        node = self.nodes[row].get(arguments["node_id"], -1)
+            case Migrate():
+                return (kind, self._job(row, made.job_id), 0)
+            case Done():
+                return (orders.NONE, 0, 0)
+        node = self.nodes[row].get(made.node_id, -1)
+        if kind == orders.REPAIR and node >= 0 and self._is_leased(row, node):
+            kind = orders.RELEASE
         if kind == orders.CANCEL and node >= 0 and not self._boots(row, node):
             kind = orders.RELEASE  # in this past it is on already
         return (kind, node, 0)
+
+    def _is_leased(self, row: int, node: int) -> bool:
+        return bool(self.pools.state.nodes[row, node]["kind"] == BURST)
 
     def _boots(self, row: int, node: int) -> bool:
         return bool(self.pools.state.nodes[row, node]["state"] == PROVISIONING)
@@ -122,3 +134,10 @@ class _Told:
         state = self.pools.state
         keys = state.jobs[row]["key"][: state.pool[row, 0]["job_count"]]
         return int(np.flatnonzero(keys == self.jobs[job_id])[0])
+
+
+def _as_commands(asks: Sequence[Ask]) -> Iterator[Command]:
+    """The simulator's commands for what was asked; none where it has no such command."""
+    for name, arguments in asks:
+        with suppress(KeyError):
+            yield from commands_of(name, arguments)

@@ -48,6 +48,7 @@ window.dash_clientside = window.dash_clientside || {};
   function known(value, unit, digits) { return value === null || value === undefined ? "not measured" : value.toFixed(digits || 0) + " " + unit; }
   function tipText(node, gpu) {
     var lines = ["<b>" + escape(node.id) + (gpu ? " · GPU " + gpu.slot : "") + "</b>", escape(node.kind || "") + ", " + escape(node.state)];
+    if (node.ill) { lines.push("<span class='bad'>" + escape(node.ill.replace("Node " + node.id + ": ", "")) + "</span>"); }
     if (gpu) {
       lines.push("Utilisation " + known(gpu.utilisation === null ? null : gpu.utilisation * 100, "%"), "Temperature " + known(gpu.temperature, "°C"),
         "Power " + known(gpu.power, "W") + (gpu.cap ? " of " + gpu.cap.toFixed(0) + " W" : ""));
@@ -64,7 +65,7 @@ window.dash_clientside = window.dash_clientside || {};
       if (!byNode.has(id)) { byNode.set(id, []); }
       byNode.get(id).push({ slot: g.slot[i], utilisation: g.utilisation[i], temperature: g.temperature[i], power: g.power[i], cap: g.cap[i], job: g.job[i] === null ? null : data.jobs[g.job[i]], tenant: g.tenant[i] === null ? null : data.tenants[g.tenant[i]] });
     });
-    return data.nodes.map(function (row) { return { id: row[0], pool: row[1], kind: row[2], state: row[3], count: row[4], gpus: byNode.get(row[0]) || [] }; });
+    return data.nodes.map(function (row) { return { id: row[0], pool: row[1], kind: row[2], state: row[3], count: row[4], gpus: byNode.get(row[0]) || [], ill: (data.ill || {})[row[0]] }; });
   }
   function matches(node, search) {
     if (!search) { return true; }
@@ -99,16 +100,21 @@ window.dash_clientside = window.dash_clientside || {};
       var node = kept.node, busy = node.gpus.filter(function (gpu) { return gpu.job; }).length;
       kept.button.dataset.state = node.state;
       kept.button.classList.toggle("is-picked", node.id === picked);
-      kept.button.setAttribute("aria-label", node.id + ", " + node.state + ", " + busy + " of " + node.count + " GPUs working");
+      kept.button.classList.toggle("is-ill", Boolean(node.ill));
+      kept.button.setAttribute("aria-label", node.id + ", " + node.state + (node.ill ? ", suspect" : "") + ", " + busy + " of " + node.count + " GPUs working");
       kept.cells.forEach(function (cell, i) {
         var color = colorOf(node, node.gpus[i], measure);
         if (cell.dataset.color !== color) { cell.style.background = color; cell.dataset.color = color; }
       });
     });
   }
-  function legend(measure) {
+  function legend(measure, hasIll) {
     var box = document.getElementById("fleet-legend");
     if (!box) { return; }
+    keys(box, measure);
+    if (hasIll) { box.insertAdjacentHTML("beforeend", "<span class='map-key'><i class='map-ill'></i>suspect</span>"); }
+  }
+  function keys(box, measure) {
     if (measure === "state") {
       box.innerHTML = STATES.map(function (each) { return "<span class='map-key'><i style='background:" + each[2] + "'></i>" + each[1] + "</span>"; }).join("");
       return;
@@ -161,7 +167,7 @@ window.dash_clientside = window.dash_clientside || {};
     box.style.setProperty("--cell", nodes.length > 400 ? "8px" : nodes.length > 160 ? "11px" : "14px");
     if (!nodes.length) { box.innerHTML = "<div class='empty'><div class='empty-title'>No node fits</div>Change the pool or what is searched for.</div>"; shown = ""; }
     paint(measure, picked);
-    legend(measure);
+    legend(measure, nodes.some(function (node) { return node.ill; }));
     listen(box);
   }
   window.dash_clientside.fleet = {

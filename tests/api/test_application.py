@@ -15,7 +15,7 @@ from api.application import openapi_document
 from api.body_limit import BODY_BYTES_MAX, BodyLimit
 from api.problems import STATUS_OF
 from tests.api.conftest import ORIGIN, Console, MakeConsole
-from warehouse import people, policies, tokens, verdicts
+from warehouse import decision_errors, people, policies, tokens
 
 
 def add_what_breaks(app: FastAPI) -> None:
@@ -83,7 +83,7 @@ def test_a_fault_of_ours_keeps_its_particulars_in_the_log(
 
 def test_every_error_of_the_warehouse_has_its_status() -> None:
     families = (
-        verdicts.DecisionError,
+        decision_errors.DecisionError,
         people.PeopleError,
         policies.PolicyError,
         tokens.TokenError,

@@ -10,8 +10,9 @@ import pytest
 from tests.api.conftest import Console
 from tests.makers import make_decision
 from warehouse.audit import audit
+from warehouse.controls import set_four_eyes
 from warehouse.decisions import decision, propose
-from warehouse.records import Execution
+from warehouse.records import Execution, ExecutionStep
 
 BASE = "/api/v1/decisions"
 
@@ -191,3 +192,73 @@ def test_lists_are_filtered_and_paged_with_links(console: Console) -> None:
     assert operator.get(BASE, params={"limit": 1001}).status_code == 422
     assert operator.get(BASE, params={"offset": -1}).status_code == 422
     assert operator.get(BASE, params={"search": "d-3"}).json()["total"] == 1
+
+
+@pytest.fixture
+def by_two(waiting: Console) -> Console:
+    now = waiting.clock.now()
+    set_four_eyes(waiting.store, "scale_up", True, by="root", reason="costly", now=now)
+    return waiting
+
+
+def test_where_two_must_agree_the_first_is_told_what_is_missing(by_two: Console) -> None:
+    url = f"{BASE}/decision-1/approve"
+    first = by_two.program("operator", "alice").post(url)
+    assert (first.status_code, first.json()["state"]) == (202, "waiting")
+    assert first.json()["missing"] == "another person's yes to the same action"
+    assert [each["words"] for each in first.json()["approvals"]] == ["1 of 2: alice"]
+    second = by_two.program("operator", "bob").post(url)
+    assert (second.status_code, second.json()["state"]) == (200, "approved")
+    assert (second.json()["missing"], second.json()["approvals_needed"]) == (None, 2)
+
+
+def test_two_tokens_of_one_person_are_one_person(by_two: Console) -> None:
+    url, ann = f"{BASE}/decision-1/approve", by_two.browser("operator", "ann")
+    assert by_two.program("operator", "alice").post(url).status_code == 202
+    again = by_two.program("operator", "alice").post(url)
+    assert again.status_code == 409
+    assert again.json()["type"] == "urn:pilothouse:problem:already-approved"
+    assert ann.post(url, json={}).json()["state"] == "approved"
+
+
+def test_an_edited_action_is_shown_beside_the_original_and_needs_its_own_hash(
+    by_two: Console,
+) -> None:
+    alice, bob = by_two.program("operator", "alice"), by_two.program("operator", "bob")
+    edit = {"parameters": {"nodes": 3}, "reason": "more is coming"}
+    assert alice.post(f"{BASE}/decision-1/override", json=edit).status_code == 202
+    shown = bob.get(f"{BASE}/decision-1").json()
+    (said,) = shown["approvals"]
+    assert (shown["parameters"], said["parameters"]) == ({"nodes": 2}, {"nodes": 3})
+    assert (said["is_edited"], said["reason"]) == (True, "more is coming")
+    assert bob.post(f"{BASE}/decision-1/approve").status_code == 412
+    headers = {"if-match": f'"{said["action_hash"]}"'}
+    answer = bob.post(f"{BASE}/decision-1/approve", headers=headers).json()
+    assert (answer["state"], answer["verdict"]) == ("approved", "override")
+    assert (answer["parameters"], answer["verdict_parameters"]) == ({"nodes": 2}, {"nodes": 3})
+    what = [step["what"] for step in bob.get(f"{BASE}/decision-1").json()["timeline"]]
+    assert what == ["proposed", "said yes", "said yes", "overridden"]
+
+
+def test_the_steps_of_a_deed_are_read_with_what_they_wait_for(waiting: Console) -> None:
+    step = {"decision_id": "decision-1", "kind": "do", "target": "node/n1", "answer": {}}
+    at = waiting.clock.now()
+    waiting.store.append(
+        [
+            ExecutionStep(
+                **step, position=0, step="cordon", phase="done", found={"is_cordoned": False},
+                happened_at=at,
+            ),
+            ExecutionStep(
+                **step, position=1, step="evict", phase="waiting", found={}, happened_at=at,
+                detail="a budget allows no disruption",
+            ),
+        ]
+    )  # fmt: skip
+    read = waiting.program("viewer").get(f"{BASE}/decision-1").json()
+    assert [(each["step"], each["phase"], each["detail"]) for each in read["steps"]] == [
+        ("cordon", "done", None),
+        ("evict", "waiting", "a budget allows no disruption"),
+    ]
+    assert read["steps"][0]["found"] == {"is_cordoned": False}
+    assert [each["what"] for each in read["timeline"]] == ["proposed", "step done"]

@@ -22,7 +22,7 @@ from tests.makers import (
 )
 from warehouse.controls import breaker, open_breaker
 from warehouse.decisions import propose
-from warehouse.records import CollectorRun
+from warehouse.records import CollectorRun, NodeHealth, NodeIncident
 from warehouse.store import Store
 
 FLEET = "/api/v1/fleet"
@@ -81,6 +81,78 @@ def test_nodes_are_filtered_and_found_by_name(console: Console) -> None:
     assert viewer.get(f"{FLEET}/nodes/none").json()["title"] == "No such node"
     assert viewer.get(f"{FLEET}/nodes", params={"state": "asleep"}).status_code == 422
     assert viewer.get(f"{FLEET}/nodes", params={"sort": "1; DROP"}).status_code == 422
+
+
+def make_ill(store: Store) -> None:
+    """`node-0` was ill for an hour, and `node-1` has been for 20 minutes."""
+    given = {"pool": POOL, "detail": "Node node-1: 1 XID 79 (GPU fell off the bus)"}
+    steps = (
+        ("a", "node-0", "detected", 120),
+        ("a", "node-0", "repairing", 100),
+        ("a", "node-0", "returned", 60),
+        ("b", "node-1", "detected", 20),
+    )
+    rows = [
+        NodeIncident(
+            incident_id=name,
+            node_id=node,
+            phase=phase,
+            onset_at=NOON - timedelta(minutes=125 if name == "a" else 21),
+            happened_at=NOON - timedelta(minutes=minutes),
+            **given,
+        )
+        for name, node, phase, minutes in steps
+    ]
+    evidence = [
+        {
+            "signal": "xid_79",
+            "value": 1,
+            "weight_ratio": 0.9,
+            "words": "1 XID 79 (GPU fell off the bus)",
+            "at": NOON.isoformat(),
+        }
+    ]
+    ill = NodeHealth(
+        node_id="node-1",
+        pool=POOL,
+        health_ratio=0.1,
+        is_suspect=True,
+        evidence=evidence,
+        onset_at=NOON,
+        judged_at=NOON,
+    )
+    store.append([*rows, ill])
+
+
+def test_a_nodes_health_is_told_with_its_evidence(console: Console) -> None:
+    make_ill(console.store)
+    viewer = console.program("viewer")
+    ill = viewer.get(f"{FLEET}/nodes/node-1/health").json()
+    assert (ill["is_suspect"], ill["health_ratio"]) == (True, 0.1)
+    assert ill["evidence"][0]["signal"] == "xid_79"
+    sound = viewer.get(f"{FLEET}/nodes/node-0/health").json()
+    assert (sound["is_suspect"], sound["health_ratio"], sound["evidence"]) == (False, 1.0, [])
+    assert viewer.get(f"{FLEET}/nodes/none/health").status_code == 404
+
+
+def test_incidents_are_told_with_their_durations_open_ones_first(console: Console) -> None:
+    viewer = console.program("viewer")
+    assert viewer.get(f"{FLEET}/incidents").json()["items"] == []
+    make_ill(console.store)
+    found = viewer.get(f"{FLEET}/incidents").json()
+    assert [each["node_id"] for each in found["items"]] == ["node-1", "node-0"]
+    mended = found["items"][1]
+    assert (mended["detect_seconds"], mended["repair_seconds"]) == (300.0, 3600.0)
+    assert [step["phase"] for step in mended["steps"]] == ["detected", "repairing", "returned"]
+    assert found["items"][0]["ended_at"] is None
+    since = {"since": (NOON - timedelta(minutes=30)).isoformat()}
+    assert viewer.get(f"{FLEET}/incidents", params=since).json()["total"] == 1
+    only = viewer.get(f"{FLEET}/incidents", params={"node_id": "node-0"}).json()
+    assert only["total"] == 1
+    assert viewer.get(f"{FLEET}/incidents", params={"since": "2026-11-02"}).status_code == 422
+    gauges = samples_of(viewer.get("/metrics").text)
+    assert gauges["pilothouse_nodes_suspect", ()] == 1
+    assert gauges["pilothouse_time_to_repair_seconds", ("included",)] == 3600
 
 
 def test_a_missing_measurement_is_null_and_not_0(console: Console) -> None:

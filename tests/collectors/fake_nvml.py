@@ -35,6 +35,14 @@ class FakeInstance:
 
 
 @dataclass
+class FakeEventSet:
+    """What was registered, by the GPU's UUID, and the events that wait to be drained."""
+
+    registered: dict[str, int] = field(default_factory=dict)
+    events: list[Any] = field(default_factory=list)
+
+
+@dataclass
 class FakeGpu:
     """A GPU; `errors` gives, by function, the NVML error it answers instead."""
 
@@ -51,6 +59,8 @@ class FakeGpu:
     )
     reasons: int = 0
     ecc: tuple[int, int] = (3, 1)
+    remapped: tuple[int, int, int, int] = (1, 2, 0, 0)
+    event_types: int = pynvml.nvmlEventTypeXidCriticalError | pynvml.nvmlEventTypeDoubleBitEccError
     processes: list[FakeProcess] = field(default_factory=list)
     instances: list[FakeInstance] | None = None
     errors: dict[str, int] = field(default_factory=dict)
@@ -71,9 +81,11 @@ class FakeNvml:
         self.init_count = 0
         self.on_init: Callable[[int], None] = lambda count: None
         """Called at each start with its number; a test may mend or break something there."""
+        self.sets: list[FakeEventSet] = []
+        """Every event set that is not freed."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith(("NVML_", "nvmlClocks", "nvmlMemory_")):
+        if name.startswith(("NVML_", "nvmlClocks", "nvmlMemory_", "nvmlEventType")):
             return getattr(pynvml, name)
         raise AttributeError(name)
 
@@ -107,6 +119,39 @@ class FakeNvml:
             if process.pid == pid:
                 return process.name
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+
+    # -- events --------------------------------------------------------------------
+
+    def happens(self, gpu: FakeGpu, type: int, data: int = 0, instance: int = 2**32 - 1) -> None:
+        """An event, for every set in which this GPU is registered for its type."""
+        for each in self.sets:
+            if each.registered.get(gpu.uuid, 0) & type:
+                event = SimpleNamespace(device=gpu, eventType=type, eventData=data)
+                event.gpuInstanceId = instance
+                each.events.append(event)
+
+    def nvmlEventSetCreate(self):
+        self._check("nvmlEventSetCreate")
+        self.sets.append(FakeEventSet())
+        return self.sets[-1]
+
+    def nvmlEventSetFree(self, eventSet):
+        self._check("nvmlEventSetFree")
+        self.sets.remove(eventSet)
+
+    def nvmlDeviceGetSupportedEventTypes(self, handle):
+        return self._gpu("nvmlDeviceGetSupportedEventTypes", handle).event_types
+
+    def nvmlDeviceRegisterEvents(self, handle, eventTypes, eventSet):
+        gpu = self._gpu("nvmlDeviceRegisterEvents", handle)
+        eventSet.registered[gpu.uuid] = eventTypes
+
+    def nvmlEventSetWait_v2(self, eventSet, timeoutms):
+        self._check("nvmlEventSetWait_v2")
+        assert timeoutms == 0, "a pass never waits"
+        if not eventSet.events:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_TIMEOUT)
+        return eventSet.events.pop(0)
 
     # -- a GPU or an instance ------------------------------------------------------
 
@@ -159,6 +204,9 @@ class FakeNvml:
     def nvmlDeviceGetTotalEccErrors(self, handle, errorType, counterType):
         assert counterType == pynvml.NVML_VOLATILE_ECC
         return self._gpu("nvmlDeviceGetTotalEccErrors", handle).ecc[errorType]
+
+    def nvmlDeviceGetRemappedRows(self, device):
+        return self._gpu("nvmlDeviceGetRemappedRows", device).remapped
 
     def nvmlDeviceGetCurrentClocksEventReasons(self, handle):
         return self._gpu("nvmlDeviceGetCurrentClocksEventReasons", handle).reasons

@@ -11,13 +11,13 @@ import pynvml
 import pytest
 
 from collectors import nvml as nvml_module
-from collectors import nvml_reading
+from collectors import nvml_events, nvml_reading
 from collectors.base import Absent, Note, Unreachable
 from collectors.nvml import NvmlCollector, NvmlSettings, describe, why_absent
 from collectors.nvml_reading import REASON_PREFIXES, REASON_WORDS, reason_words
 from tests.collectors.contract import CollectorContract
 from tests.collectors.fake_nvml import GIB, FakeGpu, FakeInstance, FakeNvml, FakeProcess
-from warehouse.records import GpuProcess, GpuSample
+from warehouse.records import GpuEvent, GpuProcess, GpuSample
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
@@ -32,6 +32,10 @@ def samples(collector: NvmlCollector, now: datetime = NOON) -> list[GpuSample]:
 
 def notes(collector: NvmlCollector, now: datetime = NOON) -> list[str]:
     return [row.text for row in collector.collect(now) if isinstance(row, Note)]
+
+
+def happened(collector: NvmlCollector, now: datetime = NOON) -> list[GpuEvent]:
+    return [row for row in collector.collect(now) if isinstance(row, GpuEvent)]
 
 
 class TestNvmlContract(CollectorContract):
@@ -51,7 +55,7 @@ class TestNvmlContract(CollectorContract):
 
 def names_used_of_nvml() -> set[str]:
     found = set()
-    for module in (nvml_module, nvml_reading):
+    for module in (nvml_module, nvml_events, nvml_reading):
         for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
             if isinstance(node, ast.Attribute):
                 found.add(node.attr)
@@ -121,6 +125,9 @@ def test_a_gpu_is_read_in_base_units():
         memory_clock_hertz=2_619_000_000,
         ecc_corrected_count=3,
         ecc_uncorrected_count=1,
+        rows_remapped_count=3,
+        row_remap_is_pending=False,
+        row_remap_has_failed=False,
         throttle_reasons="",
         process_count=0,
         source="nvml",

@@ -46,10 +46,12 @@ class FixedJudge:
     """A judge who always says the same."""
 
     gain_usd_per_hour: float
+    spread_usd_per_hour: float = 0.0
+    """to either side"""
 
     def judgement(self, question: Question) -> Judgement:
-        gain = self.gain_usd_per_hour
-        return Judgement(gain, gain, gain, "twin", "As told.")
+        gain, spread = self.gain_usd_per_hour, self.spread_usd_per_hour
+        return Judgement(gain, gain - spread, gain + spread, "twin", "As told.")
 
 
 def proposed(played: Played, **changes: Any) -> Decision:

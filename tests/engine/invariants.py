@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from engine.guards import ROUNDING_RATIO
+from engine.observe import observed
 from tests.engine.world import NAME, Played
 from warehouse import controls
 
@@ -55,3 +56,27 @@ def check_prices(played: Played) -> int:
     step = (prices["price"] - prices["before"]).abs() / higher
     assert step.max() <= limits.price_step_ratio + ROUNDING_RATIO
     return prices.height
+
+
+def check_nodes_out_of_use(played: Played) -> None:
+    """Every cordoned node is one that a quarantine of ours took out of use."""
+    seen = observed(played.store, played.now)[NAME]
+    cordoned = {node.node_id for node in seen.nodes if node.state == "cordoned"}
+    assert cordoned <= set(seen.facts.quarantined)
+
+
+def check_moves(played: Played) -> None:
+    """A job moves at the very instant of a deed that moves jobs, and no deed is half on record."""
+    moved = played.store.query("SELECT happened_at FROM job_events WHERE event = 'migrated'")
+    moving = played.store.query(
+        "SELECT applied_at FROM fleet_commands WHERE command IN ('Drain', 'Migrate')"
+    )
+    assert set(moved["happened_at"]) <= set(moving["applied_at"])
+    begun = played.store.query(
+        "SELECT DISTINCT split_part(command_id, ':', 1) AS id FROM fleet_commands "
+        "WHERE contains(command_id, ':') AND split_part(command_id, ':', 2) <> 'undo'"
+    )
+    ended = played.store.query(
+        "SELECT decision_id FROM executions WHERE kind = 'do' AND phase IN ('succeeded', 'failed')"
+    )
+    assert set(begun["id"]) <= set(ended["decision_id"])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
+from datetime import timedelta
 from typing import ClassVar
 
 import pytest
 
 from engine.actions import actions
+from engine.facts import Facts
 from engine.hands import CommandRefused
+from engine.observe import PoolObservation
 from engine.policies.rule import Proposal
-from tests.engine.actions_contract import ActionContract, make_seen
+from tests.engine.actions_contract import ActionContract, make_after, make_seen
 from tests.engine.deciding import RecordingHands
-from tests.makers import make_node
+from tests.makers import NOON, make_forecast, make_node
 from warehouse.actions import ACTION_SPECS
 
 KEEP = Proposal(0, 2.5, 200.0, "keep")
@@ -81,9 +85,56 @@ class TestAdjustPrice(ActionContract):
         assert self.action.recheck(make_seen(), {"price_usd_per_gpu_hour": 2.5}) is not None
 
 
+class TestPreWarm(ActionContract):
+    name = "pre_warm"
+    parameters: ClassVar = {"nodes": 2}
+
+    @property
+    def seen(self) -> PoolObservation:
+        return _foreseen(275.0)
+
+    def _candidates(self, seen: PoolObservation, goal: Proposal = KEEP) -> list[int]:
+        return [one.parameters["nodes"] for one in self.action.candidates(seen, goal)]
+
+    def test_as_many_nodes_as_the_forecast_lacks_and_their_neighbours(self) -> None:
+        assert self._candidates(self.seen) == [2, 3, 4]  # 19 GPUs more than the 256 that are on
+        assert self._candidates(_foreseen(256.0)) == []
+
+    def test_not_where_who_steers_wants_nodes_anyway_or_nothing_is_forecast(self) -> None:
+        assert self._candidates(self.seen, Proposal(2, 2.5, 300.0, "more")) == []
+        assert self._candidates(make_seen(off=8)) == []
+
+    def test_a_demand_that_is_further_off_than_a_node_takes_to_start_can_wait(self) -> None:
+        assert self._candidates(_foreseen(275.0, hours=6)) == []
+
+    def test_a_forecast_that_was_taken_back_makes_no_sense_any_more(self) -> None:
+        assert "forecast" in str(self.action.recheck(_foreseen(250.0), {"nodes": 2}))
+
+    def test_undoing_lets_go_of_its_own_nodes(self) -> None:
+        hands = RecordingHands()
+        self.action.undo(hands, "d:undo", "pool", {"nodes": 2, "node_ids": ["a", "b"]})
+        asked = {"pool": "pool", "nodes": 2, "node_ids": ["a", "b"]}
+        assert hands.asked == [("d:undo", "cool_down", asked)]
+
+    def test_it_is_a_success_where_jobs_came_and_nobody_waits(self) -> None:
+        seen = make_seen()
+        ours = {"node_ids": ["node-03"]}
+        assert self.action.is_met(make_after(seen, result=ours)) is True
+        waiting = make_seen(queued_jobs=1, queued_gpus=4)
+        assert self.action.is_met(make_after(waiting, result=ours)) is False
+        assert self.action.is_met(make_after(seen, result={})) is None
+
+
+def _foreseen(q90: float, hours: float = 1) -> PoolObservation:
+    """256 GPUs are on, eight nodes are off, and so many GPUs are wanted before long."""
+    told = make_forecast(q90=q90, target_at=NOON + timedelta(hours=hours))
+    return replace(make_seen(off=8, nodes_empty=8), facts=Facts(occupancy=(told,)))
+
+
 class TestPromotePolicy(ActionContract):
     name = "promote_policy"
     parameters: ClassVar = {"policy_id": "learned-1"}
+    is_proposed = False
 
     def test_no_pool_asks_for_it(self) -> None:
         assert self.action.candidates(make_seen(), KEEP) == []
@@ -107,5 +158,6 @@ class TestDoNothing(ActionContract):
 
 
 def test_every_action_that_can_be_carried_out_is_here_and_tested() -> None:
+    importlib.import_module("tests.engine.test_node_actions")
     tested = {cls.name for cls in ActionContract.__subclasses__()}
     assert set(actions()) == set(ACTION_SPECS) == tested

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from engine.actions import Candidate
-from engine.choosing import Scene, choices, is_toward, weighed
+from engine.choosing import MOST_OCCASIONAL, OCCASIONAL, Scene, choices, is_toward, weighed
 from engine.circumstances import Circumstances
+from engine.facts import Facts
 from engine.gains import Gain
 from engine.history import NO_PAST, PoolPast
 from engine.observe import PoolObservation
+from engine.policies import EMPTIES_ONLY, MIGRATE, NOBODY, STRICT
 from engine.policies.rule import Proposal
 from engine.shadow import HEAD_NAMES, Opinion
-from tests.engine.actions_contract import make_seen
-from tests.makers import NOON, POOL
+from tests.engine.actions_contract import make_health, make_job, make_room, make_seen
+from tests.makers import NOON, POOL, make_forecast
 from warehouse import controls
 
 Gains = Mapping[tuple[str, Any], float]
@@ -146,6 +148,73 @@ def test_toward_the_goal_is_neither_beyond_it_nor_away_from_it() -> None:
     assert [toward("adjust_price", price) for price in (2.45, 2.4, 2.3, 2.6)] == [
         True, True, False, False,
     ]  # fmt: skip
+
+
+def test_a_policys_consolidation_is_had_by_emptying_as_many_nodes_as_are_not_empty() -> None:
+    jobs = [make_job(str(at), f"node-{at}") for at in range(3)]  # node-3 is empty
+    seen, goal = make_room(*jobs), Proposal(-2, 2.5, 10.0, "fewer", MIGRATE)
+
+    def toward(node_ids: str, goal: Proposal = goal) -> bool:
+        named = Candidate("rebalance", f"pool/{POOL}", POOL, {"node_ids": node_ids})
+        return is_toward(named, goal, seen)
+
+    assert toward("node-0")
+    assert not toward("node-0,node-1")
+    assert not toward("node-0", replace(goal, consolidation=EMPTIES_ONLY))
+
+
+def test_a_policys_wish_to_heal_is_had_by_quarantine_and_repair() -> None:
+    goal = Proposal(0, 2.5, 10.0, "keep", heal=STRICT)
+    for action in ("quarantine_node", "repair_node"):
+        of_node = Candidate(action, "node/node-0", POOL, {"node_id": "node-0"})  # type: ignore[arg-type]
+        assert is_toward(of_node, goal, make_room())
+        assert not is_toward(of_node, replace(goal, heal=NOBODY), make_room())
+
+
+def test_the_health_of_nodes_is_weighed_whatever_a_learned_policy_says_of_it() -> None:
+    planner = SaidPlanner({("quarantine_node", "node-00"): 30.0})
+    at = scene(planner, nodes=0, price=2.5)
+    ill = Facts(health={"node-08": make_health("node-08"), "node-00": make_health("node-00")})
+    assert chosen(replace(at, seen=replace(at.seen, facts=ill))) == []  # node-00 is off
+    planner = SaidPlanner({("quarantine_node", "node-08"): 30.0})
+    at = replace(scene(planner, nodes=0, price=2.5), seen=replace(at.seen, facts=ill))
+    assert chosen(at) == [("quarantine_node", "node-08", 30.0)]
+
+
+def test_what_a_forecast_asks_for_is_proposed_as_a_pre_warming_and_not_twice() -> None:
+    told = Facts(occupancy=(make_forecast(q90=270.0),))
+    planner = SaidPlanner({("pre_warm", 2): 9.0, ("scale_up", 2): 9.0})
+    at = scene(planner, nodes=0, price=2.5, policy="rule")
+    found = weighed(replace(at, seen=replace(at.seen, facts=told)))
+    nodes = sorted(
+        (one.candidate.action, one.candidate.parameters["nodes"])
+        for one in found
+        if one.candidate.action in ("pre_warm", "scale_up")
+    )
+    assert nodes == [("pre_warm", 1), ("pre_warm", 2), ("pre_warm", 3)]
+
+
+def test_empty_nodes_are_released_before_others_are_emptied_unless_that_is_worth_more() -> None:
+    jobs = [make_job(str(at), f"node-{at}") for at in range(3)]
+    names = {"release": ("scale_down", 1), "empty": ("rebalance", "node-0")}
+    for better, worse in (("release", "empty"), ("empty", "release")):
+        planner = SaidPlanner({names[better]: 9.0, names[worse]: 7.0})
+        at = scene(planner, nodes=-2, price=2.5, limits=controls.Limits(max_disrupted_ratio=1.0))
+        goal = replace(at.steers.goal, consolidation=MIGRATE)
+        at = replace(at, seen=make_room(*jobs), steers=replace(at.steers, goal=goal))
+        assert chosen(at) == [(*names[better], 9.0)]
+
+
+def test_no_more_than_a_few_occasional_candidates_are_weighed_the_most_pressing_first() -> None:
+    ill = Facts(health={f"node-{at}": make_health(f"node-{at}") for at in range(4)})
+    jobs = [make_job(str(at), f"node-{at}", gpus=1) for at in (0, 1)]
+    at = scene(SaidPlanner({}), nodes=-2, price=2.5, policy="rule")
+    goal = replace(at.steers.goal, consolidation=MIGRATE)
+    seen = make_room(*jobs, cordoned=["node-3"], facts=ill)
+    found = weighed(replace(at, seen=seen, steers=replace(at.steers, goal=goal)))
+    rare = [one.candidate.action for one in found if one.candidate.action in OCCASIONAL]
+    assert {"quarantine_node", "repair_node"} <= set(rare)
+    assert len(rare) <= MOST_OCCASIONAL
 
 
 @pytest.mark.parametrize(("mode", "steers_on"), [("autonomous", True), ("approve", False)])

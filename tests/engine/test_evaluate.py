@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from engine.evaluate import NoJudge
+from engine.actions import actions
+from engine.evaluate import Judge, NoJudge
+from engine.moving import held_jobs
+from engine.observe import observed
 from engine.simulator.fleet import SimulatedFleet
 from engine.simulator.metrics import profit
 from tests.engine.deciding import MINUTE, FixedJudge, approve, follow_up, price, proposed, state
@@ -80,6 +83,51 @@ def test_what_came_of_it_was_gained_or_lost(
     assert _detail(played).startswith(f"{words}it promised -$1.50/h over 1 h.")
 
 
+@pytest.mark.parametrize(
+    ("gain", "spread", "verdict", "words"),
+    [
+        (9.0, 5.0, "helped", "It gained $9.00/h"),
+        (-9.0, 5.0, "harmed", "It is to be undone."),
+        (-9.0, 15.0, "inconclusive", "Between -$24.00/h and $6.00/h it can't be told from doing"),
+        (9.0, 15.0, "inconclusive", "Between -$6.00/h and $24.00/h it can't be told from doing"),
+        (-1.0, 0.0, "inconclusive", "That is too little to be called harm."),
+    ],
+)
+def test_neither_helped_nor_harmed_is_an_answer_of_its_own(
+    played: Played, gain: float, spread: float, verdict: str, words: str
+) -> None:
+    _measured(played, FixedJudge(gain, spread))
+    read = decisions.decision(played.store, "decision-1", now=played.now)
+    assert (read.outcome_judgement, words in str(read.outcome_detail)) == (verdict, True)
+    assert read.state == ("undoing" if verdict == "harmed" else "measured")
+
+
+def test_beside_the_money_stands_whether_the_action_met_its_own_criterion(played: Played) -> None:
+    given = {"action": "scale_up", "target": f"pool/{NAME}", "parameters": {"nodes": 1}}
+    _measured(played, NoJudge(), evidence={"queued_gpus": 4}, **given)
+    read = decisions.decision(played.store, "decision-1", now=played.now)
+    assert read.outcome_judgement == "unmeasured"
+    assert str(read.outcome_criterion).startswith("Nobody waits")
+    assert read.outcome_criterion_is_met is True
+
+
+def test_each_action_is_measured_after_its_own_horizon() -> None:
+    limits = controls.Limits(horizon_seconds=7200)
+    spans = {name: action.horizon_seconds(limits) for name, action in actions().items()}
+    assert spans["scale_up"] == 7200
+    assert (spans["migrate_job"], spans["quarantine_node"]) == (3600, 6 * 3600)
+
+
+def test_harm_that_can_not_be_undone_is_put_to_a_person(played: Played) -> None:
+    seen = observed(played.store, played.now)[NAME]
+    ((node_id, jobs),) = list(held_jobs(seen).items())[:1]
+    given = {"job_id": jobs[0].job_id, "node_id": node_id}
+    target = f"job/{jobs[0].job_id}"
+    _measured(played, FixedJudge(-50.0), action="migrate_job", target=target, parameters=given)
+    assert state(played) == "measured"
+    assert _detail(played).endswith("It can't be undone: a person should look.")
+
+
 def test_harm_in_a_pool_that_is_not_read_is_undone_once_it_is(played: Played) -> None:
     proposed(played)
     approve(played)
@@ -131,7 +179,7 @@ def test_a_harmful_price_whose_old_one_is_out_of_bounds_by_now_is_left_to_a_pers
 
 
 def _measured(
-    played: Played, judge: FixedJudge, after: timedelta = timedelta(hours=1), **changes: Any
+    played: Played, judge: Judge, after: timedelta = timedelta(hours=1), **changes: Any
 ) -> None:
     proposed(played, **changes)
     approve(played)

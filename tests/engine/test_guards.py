@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from engine import guards
+from engine import cluster_guards, guards
 from engine.actions import Candidate
-from engine.circumstances import Circumstances, Deed
-from engine.guards import GUARDS, Case
+from engine.cases import Case
+from engine.circumstances import Circumstances, Deed, Protected
+from engine.guards import GUARDS
 from tests.engine.actions_contract import make_seen
 from tests.makers import NOON, POOL
 from warehouse import controls
@@ -45,9 +46,22 @@ def around(**changes: Any) -> Circumstances:
     return replace(CLEAR, limits=replace(CLEAR.limits, **limits), **rest)
 
 
+def named(action: str, **parameters: str) -> Case:
+    """Of an action on a node or a job."""
+    target = f"node/{parameters.get('node_id', 'n1')}"
+    return Case(Candidate(action, target, POOL, parameters), make_seen(off=4), "mine")
+
+
 FREEZE = {"starts_at": "2026-11-02T00:00+00:00", "ends_at": "2026-11-03T00:00+00:00"}
 UP, DOWN = case("scale_up", 2), case("scale_down", 2, nodes_empty=8)
 APPROVED, BY_RULE = replace(UP, decided_via="browser"), replace(UP, decided_via="rule")
+
+ILL = named("quarantine_node", node_id="n1")
+PROTECTED = Protected({"n1": "the node itself"}, frozenset({"team/train"}), {POOL: 7})
+WINDOW = {
+    "actions": ["scale_up"], "weekdays": ["sat"], "starts": "02:00", "ends": "05:00",
+    "time_zone": "Europe/Berlin",
+}  # fmt: skip
 
 BROKEN = [
     ("mode_is_not_off", UP, around(modes={"scale_up": "off"})),
@@ -56,6 +70,27 @@ BROKEN = [
     ("kill_switch_is_off", UP, around(kill_switch=controls.KillSwitch(True, "ada", "storm"))),
     ("breaker_is_closed", UP, around(breaker=controls.Breaker(True, 3, NOON))),
     ("time_is_not_frozen", UP, around(freeze_windows=[FREEZE])),
+    (
+        "rights_are_there",
+        ILL,
+        around(missing_rights={"quarantine_node": ("create pods/eviction",)}),
+    ),
+    ("pool_has_a_lever", UP, around(unscaled_pools=frozenset({POOL}))),
+    ("target_may_be_disturbed", ILL, around(protected=PROTECTED)),
+    ("target_may_be_disturbed", named("repair_node", node_id="n1"), around(protected=PROTECTED)),
+    ("target_may_be_disturbed", named("rebalance", node_ids="n0, n1"), around(protected=PROTECTED)),
+    (
+        "target_may_be_disturbed",
+        named("migrate_job", job_id="team/train", node_id="n2"),
+        around(protected=PROTECTED),
+    ),
+    ("target_may_be_disturbed", DOWN, around(protected=PROTECTED)),
+    ("quarantines_are_few", ILL, around(quarantines_begun=3)),
+    (
+        "quarantines_are_few",
+        replace(ILL, decision_id=None),
+        around(quarantines_begun=1, quarantines_open=frozenset({"a", "b"})),
+    ),
     ("target_has_no_other_decision", UP, around(open_decisions={f"pool/{POOL}": "other"})),
     ("target_has_cooled_down", UP, around(deeds=(deed(14.9),))),
     ("actions_are_in_budget", UP, around(max_actions_per_hour=1, deeds=(deed(),))),
@@ -141,3 +176,55 @@ def test_going_back_keeps_to_the_limits_but_does_not_wait_for_the_cool_down() ->
 def test_a_freeze_ends_when_it_ends() -> None:
     over = {**FREEZE, "ends_at": NOON.isoformat()}
     assert guards.refusal(UP, around(freeze_windows=[over])) is None
+
+
+def test_what_is_not_protected_is_not_held_back_for_what_is() -> None:
+    others = around(protected=Protected({"n9": "the node itself"}, frozenset(), {"another": 1}))
+    for asked in (ILL, DOWN, named("rebalance", node_ids="n0,n1")):
+        assert cluster_guards.target_may_be_disturbed(asked, others) is None
+    assert (
+        cluster_guards.target_may_be_disturbed(
+            DOWN, around(protected=Protected({}, frozenset(), {POOL: 6}))
+        )
+        is None
+    )
+    moved = named("migrate_job", job_id="team/other", node_id="n1")
+    assert cluster_guards.target_may_be_disturbed(moved, around(protected=PROTECTED)) is None
+
+
+def test_quarantines_that_wait_do_not_stop_one_that_was_approved() -> None:
+    waiting = around(quarantines_begun=1, quarantines_open=frozenset({"a", "b", "c"}))
+    assert guards.quarantines_are_few(ILL, waiting) is None
+
+
+def test_outside_its_maintenance_window_an_action_waits_and_is_told_when_it_opens() -> None:
+    monday = around(maintenance_windows=[WINDOW])
+    held = guards.hold(UP, monday)
+    assert held == (
+        "scale_up waits for its maintenance window: the next is Sat 2026-11-07 01:00 to 04:00 UTC"
+    )
+    assert guards.refusal(UP, monday) is None  # it may be proposed and decided before
+    assert guards.undo_hold(UP, monday) is None  # harm is taken back at once
+    assert guards.hold(DOWN, monday) is None
+    saturday = replace(monday, now=NOON.replace(day=7, hour=2))
+    assert guards.hold(UP, saturday) is None
+
+
+def test_an_open_breaker_says_what_opened_it() -> None:
+    tripped = controls.Breaker(True, 0, NOON, "3 nodes quarantined within 60 min")
+    assert "3 nodes quarantined" in str(guards.refusal(UP, around(breaker=tripped)))
+
+
+def test_a_node_in_quarantine_need_not_cool_down_before_its_repair() -> None:
+    deed = Deed("q", "node/n2", POOL, 0.0, 2, NOON - timedelta(minutes=1), "quarantine_node")
+    repair = named("repair_node", node_id="n2")
+    assert guards.target_has_cooled_down(repair, around(deeds=(deed,))) is None
+    again = named("quarantine_node", node_id="n2")
+    assert guards.target_has_cooled_down(again, around(deeds=(deed,))) is not None
+
+
+def test_a_pod_that_must_not_be_disturbed_keeps_nobody_from_closing_an_ill_node() -> None:
+    ill = around(protected=Protected({"n1": "a pod on it"}, frozenset(), {}))
+    assert (
+        cluster_guards.target_may_be_disturbed(named("quarantine_node", node_id="n1"), ill) is None
+    )

@@ -66,3 +66,20 @@ def test_a_situation_counts_one_and_many() -> None:
 )
 def test_a_promise_counts_one_and_many(candidate: Candidate, gain: Gain, expected: str) -> None:
     assert words.promise(candidate, gain, 14_400) == expected
+
+
+@pytest.mark.parametrize(
+    ("action", "parameters", "expected"),
+    [
+        ("pre_warm", {"nodes": 1}, "1 node ready ahead of time"),
+        ("rebalance", {"node_ids": "a,b"}, "emptying and releasing a, b"),
+        ("migrate_job", {"job_id": "team/train", "node_id": "a"}, "moving team/train off a"),
+        ("quarantine_node", {"node_id": "a"}, "a in quarantine"),
+        ("repair_node", {"node_id": "a"}, "a repaired"),
+        ("do_nothing", {}, "doing nothing"),
+    ],
+)
+def test_each_action_has_a_few_words(
+    action: ActionType, parameters: dict[str, Any], expected: str
+) -> None:
+    assert words.short(Candidate(action, "t", "a100", parameters)) == expected

@@ -10,9 +10,9 @@ from typing import Any
 
 from engine.gains import Planner
 from engine.loop import Engine
-from engine.simulator.commands import LoggedCommand
+from engine.simulator.commands import LoggedCommand, from_dict
 from engine.simulator.fleet import SimulatedFleet
-from engine.simulator.hands import SimulatedHands, command_of
+from engine.simulator.hands import SimulatedHands
 from engine.simulator.judge import TwinJudge
 from engine.simulator.settings import FleetSettings, PoolSettings
 from engine.simulator.source import SimulatedSource
@@ -51,7 +51,7 @@ class World:
             LoggedCommand(
                 row.command_id,
                 self.fleet.seconds(row.applied_at),
-                command_of(row.command, row.arguments),
+                from_dict({"command": row.command, **row.arguments}),
             )
             for row in rows
         ]

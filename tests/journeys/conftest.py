@@ -126,10 +126,10 @@ def console(start: Callable[..., RunningConsole]) -> RunningConsole:
     )
 
 
-def serving(console: RunningConsole) -> RunningConsole:
-    """The console once it has said where it is and its fleet runs live."""
+def serving(console: RunningConsole, says: str = "The fleet runs live") -> RunningConsole:
+    """The console once it has said where it is and that its fleet is steered."""
     console.address = console.wait_for(r"Pilothouse is at (http://\S+?)/?\s").group(1)
-    console.wait_for(r"The fleet runs live")
+    console.wait_for(says)
     return console
 
 

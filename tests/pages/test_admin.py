@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from dash import no_update
 
+from pages import _banner, _paused, _windows
 from pages._callbacks import NOTICES
 from pages._context import NotAllowed
 from tests.makers import NOON
@@ -139,6 +142,84 @@ def test_what_a_token_sets_is_not_said_to_come_from_a_browser(console: Console) 
     found = audit.audit(console.store).rows
     assert set(found["target"]) == {"kill_switch", "limit.cooldown_seconds", "breaker"}
     assert set(found["via"]) == {"api"}
+
+
+def move_four_eyes(console: Console, is_on: bool) -> Any:
+    """What the browser is sent when the switch of scale-ups is moved."""
+    ids = [{"action": action, "type": "admin-four-eyes"} for action in controls.GOVERNED_ACTIONS]
+    values = [is_on and each["action"] == "scale_up" for each in ids]
+    moved = json.dumps(ids[0], sort_keys=True, separators=(",", ":"))
+    given = {"admin-four-eyes.checked": list(zip(ids, values, strict=True))}
+    return console.call("admin-modes.children", given, f"{moved}.checked")
+
+
+def test_four_eyes_are_asked_for_by_an_admin_alone(console: Console) -> None:
+    with console.asked_by("operator"):
+        sent = move_four_eyes(console, True)["response"]
+    assert sent[NOTICES]["sendNotifications"][0]["title"] == "Not done"
+    assert not controls.four_eyes(console.store)["scale_up"]
+    with console.asked_by("admin"):
+        move_four_eyes(console, True)
+    assert controls.four_eyes(console.store)["scale_up"]
+    assert "done once two people say yes" in words_in(console.open("/admin"))
+    newest = audit.audit(console.store).rows.row(0, named=True)
+    assert (newest["actor"], newest["target"]) == ("mara", "four_eyes.scale_up")
+    move_four_eyes(console, False)
+    assert not controls.four_eyes(console.store)["scale_up"]
+
+
+def test_a_freeze_is_added_and_removed_by_an_admin(console: Console) -> None:
+    given = {
+        "admin-freeze-add.n_clicks": 1,
+        "admin-freeze-starts.value": "2026-12-24 00:00:00",
+        "admin-freeze-ends.value": "2026-12-27 08:00:00",
+        "admin-freeze-reason.value": "Christmas",
+    }
+    sent = console.call("admin-windows.children", given, "admin-freeze-add.n_clicks")["response"]
+    shown = words_in(sent["admin-windows"]["children"])
+    assert "2026-12-24 00:00 to 2026-12-27 08:00 UTC, Christmas" in shown
+    (window,) = controls.limits(console.store).freeze_windows
+    key = _windows.key_of(window)
+    given, changed = pressed("admin-window-remove", limit="freeze_windows", key=key)
+    with console.asked_by("operator"):
+        console.call("admin-windows.children", given, changed)
+    assert controls.limits(console.store).freeze_windows == [window]
+    with console.asked_by("admin"):
+        console.call("admin-windows.children", given, changed)
+    assert controls.limits(console.store).freeze_windows == []
+
+
+def test_a_maintenance_window_is_added_and_what_it_closes_is_shown_as_paused(
+    console: Console,
+) -> None:
+    with pytest.raises(controls.InvalidLimit, match="weekdays"):
+        _windows.add_maintenance(1, ["rebalance"], None, "02:00", "05:00", "UTC")
+    told, shown = _windows.add_maintenance(
+        1, ["rebalance"], ["sat"], "02:00", "05:00", "Europe/Berlin"
+    )
+    assert told[0]["title"] == "Windows set"
+    assert "Rebalance: sat 02:00 to 05:00 Europe/Berlin" in words_in(shown)
+    paused, digest = _paused.show_paused(None, None)
+    assert "Outside its maintenance windows" in words_in(paused)
+    assert "2026-11-07 01:00" in words_in(paused)
+    assert _paused.show_paused(None, digest)[0] is no_update
+
+
+def test_where_nothing_is_paused_it_says_so(console: Console) -> None:
+    assert "Nothing is paused" in words_in(_paused.show_paused(None, None)[0])
+
+
+def test_an_open_breaker_says_what_opened_it(console: Console) -> None:
+    why = "3 nodes quarantined within 60 min"
+    controls.open_breaker(console.store, reason=why, now=NOON - timedelta(minutes=5))
+    _, breaker, _ = console.page("admin").bring_up_to_date(None, None)
+    assert why in words_in(breaker)
+    assert why in words_in(_paused.show_paused(None, None)[0])
+
+
+def test_a_console_that_only_looks_says_who_acts(console: Console) -> None:
+    console.status = replace(console.status, led_by="console-b")
+    assert "Only looking: console-b acts" in words_in(_banner.alarms())
 
 
 def test_limits_of_many_numbers_are_read_here_and_set_through_the_api(console: Console) -> None:

@@ -15,7 +15,7 @@ from tests.makers import NOON, make_decision
 from tests.pages.conftest import Console, ids_in, pressed, words_in
 from warehouse import controls, decisions
 from warehouse.people import Person, current_person
-from warehouse.records import Execution, Outcome
+from warehouse.records import Execution, ExecutionStep, Outcome
 
 SHOWN = make_decision()
 ASKED = {"id": SHOWN.decision_id, "hash": SHOWN.action_hash}
@@ -251,3 +251,86 @@ def test_an_alternative_is_told_in_words_and_never_as_json() -> None:
     assert "+$6.45/h, −$10.34 to +$22.85" in shown
     assert "earns $1.93/h less than the choice" in shown
     assert "{" not in shown
+
+
+@pytest.fixture
+def by_two(filled: Console) -> Console:
+    controls.set_four_eyes(filled.store, "scale_up", True, by="root", reason=None, now=NOON)
+    return filled
+
+
+def cards(console: Console) -> str:
+    return words_in(console.page("decisions").bring_up_to_date(None, None)[0])
+
+
+def drawer(console: Console) -> Any:
+    return console.page("decisions").show(SHOWN.decision_id, None, None, None)
+
+
+def second_yes(console: Console, action_hash: str) -> dict[str, Any]:
+    given, changed = pressed("decisions-second", id=SHOWN.decision_id, hash=action_hash)
+    sent = console.call("decisions-said.data", given, changed)
+    source = sent.get("sideUpdate") or sent["response"]
+    return source[NOTICES]["sendNotifications"][0]
+
+
+def test_where_two_must_agree_the_first_yes_is_told_and_shown(by_two: Console) -> None:
+    assert "Two people must say yes" in cards(by_two)
+    told = say(by_two, "approve", None)
+    assert (told["title"], state(by_two)) == ("Said yes, 1 of 2", "waiting")
+    assert "1 of 2: mara" in cards(by_two)
+    shown = words_in(list(drawer(by_two)))
+    assert "You said yes: another person must" in shown
+    assert "Said yes" in shown
+
+
+def test_the_second_yes_is_to_exactly_what_the_first_has_edited(by_two: Console) -> None:
+    jon = {"by": "jon", "via": "browser", "reason": "more is coming", "now": NOON}
+    said = decisions.override(by_two.store, SHOWN.decision_id, {"nodes": 3}, **jon)
+    shown = words_in(list(drawer(by_two)))
+    assert "1 of 2: jon, with nodes = 3" in shown
+    assert "more is coming" in shown
+    assert second_yes(by_two, said.action_hash)["title"] == "Approved"
+    found = decisions.decision(by_two.store, SHOWN.decision_id, now=NOON)
+    assert (found.verdict, found.verdict_parameters) == ("override", {"nodes": 3})
+
+
+def test_the_form_is_made_anew_when_somebody_says_yes(by_two: Console) -> None:
+    key = drawer(by_two)[-1]
+    decisions.approve(by_two.store, SHOWN.decision_id, by="jon", via="api", now=NOON)
+    assert drawer(by_two)[-1] != key
+
+
+def test_what_was_edited_stands_beside_what_was_proposed(filled: Console) -> None:
+    say(filled, "override", "half is enough", nodes=1)
+    shown = words_in(list(drawer(filled)))
+    assert "2 nodes as proposed" in shown
+    assert "1 nodes" in shown
+    assert "Hash as edited" in shown
+    assert shown.count("half is enough") == 2  # beside the parameters, and in the timeline
+
+
+def test_an_approval_outside_its_window_says_when_that_opens(filled: Console) -> None:
+    window = {
+        "actions": ["scale_up"], "weekdays": ["tue"], "starts": "02:00", "ends": "05:00",
+        "time_zone": "UTC",
+    }  # fmt: skip
+    controls.set_limit(
+        filled.store, "maintenance_windows", [window], by="jon", reason=None, now=NOON
+    )
+    assert "Its window opens 3 Nov 02:00 UTC" in cards(filled)
+    message = say(filled, "approve", None)["message"]
+    assert message.startswith("It waits: its maintenance window opens 3 Nov 02:00 UTC. ")
+    assert "within 17" in message
+
+
+def test_the_steps_of_a_deed_say_what_they_wait_for(filled: Console) -> None:
+    step = ExecutionStep(
+        decision_id=SHOWN.decision_id, kind="do", position=0, step="wait_suspended",
+        target="job/team/train", phase="waiting", found={}, answer={},
+        detail="2 pods are still active", happened_at=NOON,
+    )  # fmt: skip
+    filled.store.append([step])
+    shown = words_in(list(drawer(filled)))
+    assert "Wait suspended" in shown
+    assert "2 pods are still active" in shown

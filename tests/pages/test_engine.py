@@ -25,8 +25,8 @@ from tests.makers import (
 )
 from tests.pages.conftest import Console, ids_in, pressed, words_in
 from warehouse import controls, decisions, policies
+from warehouse.decision_errors import ReasonNeeded
 from warehouse.records import Outcome
-from warehouse.verdicts import ReasonNeeded
 
 BLOCK = {"startRow": 0, "endRow": 50}
 DAY = timedelta(days=1)

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.makers import NOON, make_gpu_sample, make_node, make_pool
+from tests.makers import NOON, POOL, make_gpu_sample, make_node, make_pool
 from tests.pages.conftest import Console, words_in
-from warehouse.records import GpuRollup
+from warehouse.records import GpuRollup, NodeHealth, NodeIncident
 
 
 @pytest.fixture
@@ -82,3 +82,78 @@ def test_the_history_of_a_node_is_drawn_from_roll_ups(filled: Console) -> None:
 def test_the_address_sets_the_filters(filled: Console) -> None:
     shown = filled.open("/fleet", "?measure=power&pool=h100-us-east&node=node-0")
     assert {"power", "h100-us-east", "node-0"} <= set(words_in(shown).split())
+
+
+def make_ill(console: Console, *phases: str) -> None:
+    """`node-0` fell ill an hour ago, and a step came every ten minutes."""
+    steps = [
+        NodeIncident(
+            incident_id="a",
+            node_id="node-0",
+            pool=POOL,
+            phase=phase,
+            decision_id="d-1" if phase == "quarantined" else None,
+            detail="Node node-0: 1 XID 79 (GPU fell off the bus), GPU 3",
+            onset_at=NOON - timedelta(minutes=62),
+            happened_at=NOON - timedelta(minutes=60 - 10 * n),
+        )
+        for n, phase in enumerate(phases)
+    ]
+    is_over = phases[-1] == "returned"
+    piece = {
+        "signal": "xid_79",
+        "value": 1,
+        "weight_ratio": 0.9,
+        "words": "1 XID 79 (GPU fell off the bus), GPU 3",
+        "at": (NOON - timedelta(minutes=62)).isoformat(),
+    }
+    health = NodeHealth(
+        node_id="node-0",
+        pool=POOL,
+        health_ratio=1.0 if is_over else 0.1,
+        is_suspect=not is_over,
+        evidence=[] if is_over else [piece],
+        judged_at=NOON,
+    )
+    console.store.append([*steps, health])
+
+
+def test_a_fleet_that_was_never_ill_is_said_to_be_so(filled: Console) -> None:
+    shown = words_in(filled.page("fleet").show_incidents(None))
+    assert "No node has been ill in the last 30 days" in shown
+
+
+def test_the_map_marks_suspect_nodes_and_says_what_is_wrong(filled: Console) -> None:
+    make_ill(filled, "detected")
+    drawn, _, _ = filled.page("fleet").bring_up_to_date(None, None)
+    assert drawn["ill"] == {"node-0": "Node node-0: 1 XID 79 (GPU fell off the bus), GPU 3"}
+
+
+def test_an_ill_node_shows_its_score_its_evidence_and_its_story(filled: Console) -> None:
+    make_ill(filled, "detected", "quarantined")
+    title, detail = filled.page("fleet").show_node("node-0", None)
+    assert "Suspect" in words_in(title)
+    shown = words_in(detail)
+    assert "10\u202f% " in shown
+    assert "too ill to be given jobs" in shown
+    assert "1 XID 79 (GPU fell off the bus), GPU 3" in shown
+    assert "/decisions?id=d-1" in shown
+    assert "Quarantined" in shown
+    assert "Ill for" in shown
+
+
+def test_a_node_that_was_never_ill_says_so(filled: Console) -> None:
+    _, detail = filled.page("fleet").show_node("node-1", None)
+    assert "Nothing speaks against it." in words_in(detail)
+
+
+def test_incidents_tell_how_long_it_took_to_detect_and_to_repair(filled: Console) -> None:
+    make_ill(filled, "detected", "quarantined", "repairing", "returned")
+    shown = words_in(filled.page("fleet").show_incidents(None))
+    assert "Median time to detect" in shown
+    assert "2\u202fmin" in shown
+    assert "30\u202fmin" in shown
+    assert "/fleet?node=node-0" in shown
+    _, detail = filled.page("fleet").show_node("node-0", None)
+    assert "Its last illness" in words_in(detail)
+    assert "Time to repair" in words_in(detail)

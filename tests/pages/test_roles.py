@@ -57,6 +57,22 @@ def moved_mode(console: Console) -> Any:
     return console.call("admin-modes.children", given, f"{changed}.value")
 
 
+def moved_four_eyes(console: Console) -> Any:
+    ids = [{"action": action, "type": "admin-four-eyes"} for action in controls.GOVERNED_ACTIONS]
+    given = {"admin-four-eyes.checked": [(each, True) for each in ids]}
+    changed = json.dumps(ids[0], sort_keys=True, separators=(",", ":"))
+    return console.call("admin-modes.children", given, f"{changed}.checked")
+
+
+FROZEN = {"admin-freeze-starts.value": "2026-12-24 00:00", "admin-freeze-ends.value": "2026-12-27"}
+WINDOW = {
+    "admin-window-actions.value": ["rebalance"],
+    "admin-window-days.value": ["sat"],
+    "admin-window-starts.value": "02:00",
+    "admin-window-ends.value": "05:00",
+}
+
+
 def sped(console: Console) -> Any:
     given = {"shell-speed.value": "60"}
     return console.call("shell-notices.sendNotifications", given, "shell-speed.value")
@@ -72,6 +88,25 @@ GUARDED: dict[str, tuple[Role, Ask]] = {
     "everything goes on": ("admin", killed(is_on=False)),
     "everything is stopped": ("operator", killed(is_on=True)),
     "a mode is set": ("admin", moved_mode),
+    "four eyes are set": ("admin", moved_four_eyes),
+    "a freeze is added": (
+        "admin",
+        button("admin-windows.children", "admin-freeze-add", **FROZEN),
+    ),
+    "a maintenance window is added": (
+        "admin",
+        button("admin-windows.children", "admin-window-add", **WINDOW),
+    ),
+    "a window is removed": (
+        "admin",
+        patterned(
+            "admin-windows.children", "admin-window-remove", limit="freeze_windows", key="any"
+        ),
+    ),
+    "the second yes is said": (
+        "operator",
+        patterned("decisions-said.data", "decisions-second", **ASKED),
+    ),
     "the breaker is closed": (
         "admin",
         patterned("admin-breaker-box.children", "admin-breaker", action="close"),
@@ -157,6 +192,8 @@ def test_every_callback_that_notifies_or_reads_the_record_is_among_those(console
         "admin-grid", "admin-download", "admin-kill-confirm", "admin-mode", "admin-breaker",
         "admin-limits-save", "shell-speed", "decisions-approve", "overview-approve",
         "decisions-confirm", "decisions-undo", "engine-dial", "engine-back-confirm",
+        "admin-four-eyes", "admin-freeze-add", "admin-window-add", "admin-window-remove",
+        "decisions-second",
         "decisions-grid", "jobs-grid", "jobs-download", "engine-grid", "engine-download",
         # these show what every viewer may see
     }  # fmt: skip

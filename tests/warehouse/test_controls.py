@@ -94,6 +94,9 @@ def test_limits_have_defaults_and_keep_what_is_set(store: Store) -> None:
         ("freeze_windows", [{"starts_at": "2026-12-24"}]),
         ("freeze_windows", [{"starts_at": "2026-12-24T00:00", "ends_at": "2026-12-25T00:00"}]),
         ("freeze_windows", "always"),
+        ("maintenance_windows", "nightly"),
+        ("maintenance_windows", [{"actions": ["rebalance"]}]),
+        ("breaker_quarantines", 0),
     ],
 )
 def test_a_limit_takes_no_nonsense(store: Store, name: str, value: Any) -> None:
@@ -119,9 +122,10 @@ def test_an_open_breaker_stays_open_until_a_person_closes_it(store: Store) -> No
     controls.open_breaker(store, failures=1, now=NOON)
     fail(store, "succeeded")
     assert controls.breaker(store).is_open
-    assert controls.breaker(store).opened_at == NOON
+    found = controls.breaker(store)
+    assert (found.opened_at, found.reason) == (NOON, "1 actions failed in a row")
     controls.close_breaker(store, by="ada", reason="cable replaced", now=LATER)
-    assert controls.breaker(store) == controls.Breaker(False, 0)
+    assert controls.breaker(store) == controls.Breaker(False, 0, closed_at=LATER)
 
 
 @pytest.mark.parametrize("speed", [-1.0, float("nan"), float("inf")])
@@ -152,3 +156,14 @@ def test_the_dial_stands_at_balanced_until_it_is_turned_to_what_is_on_it(store: 
     with pytest.raises(controls.UnknownDial, match="balanced, profit, service"):
         controls.set_dial(store, "fame", by="ada", now=LATER)
     assert controls.dial(store) == "service"
+
+
+def test_nobody_is_asked_twice_until_it_is_said_of_an_action(store: Store) -> None:
+    assert not any(controls.four_eyes(store).values())
+    controls.set_four_eyes(store, "rebalance", True, by="ada", reason="costly", now=NOON)
+    assert [action for action, is_on in controls.four_eyes(store).items() if is_on] == ["rebalance"]
+    assert controls.standing(store).four_eyes["rebalance"]
+    (event,) = store.rows(AuditEvent, "SELECT * FROM audit_events")
+    assert (event.target, event.detail["value"]) == ("four_eyes.rebalance", True)
+    with pytest.raises(controls.UnknownMode):
+        controls.set_four_eyes(store, "do_nothing", True, by="ada", reason=None, now=NOON)

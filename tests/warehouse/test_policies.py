@@ -16,8 +16,8 @@ from tests.makers import (
 )
 from warehouse import policies
 from warehouse.audit import audit
+from warehouse.decision_errors import ReasonNeeded
 from warehouse.store import Store
-from warehouse.verdicts import ReasonNeeded
 
 DAY = timedelta(days=1)
 

@@ -28,12 +28,15 @@ def test_instants_end_in_at_and_nothing_else_does(table: Table) -> None:
 def test_every_float_says_its_unit_last() -> None:
     units = {
         "ratio", "watts", "joules", "celsius", "hertz", "bytes", "seconds", "usd", "hour", "hours",
-        "count", "second", "month", "gigabyte",
+        "count", "second", "month", "months", "gigabyte",
     }  # fmt: skip
     # Their unit is that of the row's own series or trigger.
     dimensionless = {
         "forecasts.q10", "forecasts.q50", "forecasts.q90", "forecasts.q95", "twin_checks.drift",
         "twin_checks.threshold", "policy_alarms.value", "policy_alarms.threshold",
+        "market_alarms.value", "market_alarms.expected", "market_metrics.value",
+        "benchmark_scores.score", "benchmark_scores.weight", "offers.performance_score",
+        "price_elasticities.elasticity", "price_elasticities.low", "price_elasticities.high",
     }  # fmt: skip
     odd = [
         f"{table.name}.{column.name}"

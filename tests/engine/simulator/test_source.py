@@ -12,6 +12,7 @@ from engine.simulator.settings import FleetSettings, PoolSettings
 from engine.simulator.source import Frames, SimulatedSource
 from warehouse.records import (
     Charge,
+    GpuEvent,
     GpuRollup,
     GpuSample,
     JobEvent,
@@ -49,7 +50,8 @@ def test_every_row_is_one_that_the_warehouse_takes(store: Store, parts: list[Fra
             assert store.append_frame(record, frame) == frame.height
     kinds = {record for part in parts for record in part}
     assert kinds == {
-        Charge, GpuRollup, GpuSample, JobEvent, ListPrice, NodeReading, Pool, PoolLedger, PoolState,
+        Charge, GpuEvent, GpuRollup, GpuSample, JobEvent, ListPrice, NodeReading, Pool, PoolLedger,
+        PoolState,
     }  # fmt: skip
 
 
