@@ -142,9 +142,10 @@ def sensitivity(store: Store, now: datetime, *, change_ratio: float = CHANGE_RAT
 
 
 def overall_with(store: Store, now: datetime, given: Weights) -> pl.DataFrame:
-    """The overall scores that other weights of the groups would give: `provider`, `score`,
-    `rank`. The weights of the metrics inside a group stay as they were scored."""
-    ranked = _ranked(score_cards(store, now), given.groups)
+    """The overall scores that other weights would give: `provider`, `score`, `rank`."""
+    shares = {group: given.group_share(group) for group in given.groups}
+    cards = _reweighed(score_cards(store, now), metric_table(store, now), given)
+    ranked = _ranked(cards, shares)
     rows = [(provider, score, rank) for provider, (score, rank) in ranked.items()]
     schema = {"provider": pl.String, "score": pl.Float64, "rank": pl.Int64}
     return pl.DataFrame(rows, schema=schema, orient="row").sort("rank", "provider", nulls_last=True)
@@ -193,6 +194,24 @@ def _parts(score: BenchmarkScore, by_name: dict[str, BenchmarkScore]) -> tuple[B
         for name, metric in METRICS.items()
         if metric.group == score.name and name in by_name
     )
+
+
+def _reweighed(cards: pl.DataFrame, table: pl.DataFrame, given: Weights) -> pl.DataFrame:
+    """The groups' scores by other weights of their metrics; those of unchanged ones as they are."""
+    members: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in table.filter(pl.col("weight").is_not_null()).iter_rows(named=True):
+        if row["metric"] in given.metrics:
+            members.setdefault((row["provider"], row["group"]), []).append(row)
+    rows = []
+    for card in cards.filter(pl.col("level") == "group").iter_rows(named=True):
+        inside = members.get((card["provider"], card["name"]), [])
+        if any(given.metrics[row["metric"]] != row["weight"] for row in inside):
+            card["score"], card["known_ratio"] = weighted_mean(
+                Part(given.metrics[row["metric"]], row["score"], float(row["score"] is not None))
+                for row in inside
+            )
+        rows.append(card)
+    return pl.DataFrame(rows, schema=cards.schema)
 
 
 def _ranked(cards: pl.DataFrame, groups: Mapping[str, float]) -> _Ranked:

@@ -94,8 +94,9 @@ def _basis_words(row: MarketMetric) -> str:
     told = row.evidence
     if row.basis == "documented":
         return f"Documented: {row.words} ({told.get('source')}, read {told.get('date')})."
-    where = "our own rows" if row.basis == "own" else "offers"
-    return f"From {told.get('rows', 0):,} {where}, {told.get('from')} to {told.get('to')}."
+    where = "of our own rows" if row.basis == "own" else "offers"
+    span = f", {told['from']} to {told['to']}" if told.get("from") and told.get("to") else ""
+    return f"From {told.get('rows', 0):,} {where}{span}."
 
 
 def _group_score(

@@ -65,7 +65,8 @@ class Console:
     def layout_ids(self) -> set[str]:
         """The ids of the frame and of every page's layout."""
         found = ids_in(self.client.get("/_dash-layout").json())
-        for path in ("/", "/fleet", "/jobs", "/decisions", "/engine", "/admin"):
+        paths = "/ /fleet /jobs /decisions /engine /market /benchmarks /admin"
+        for path in paths.split():
             found |= ids_in(self.open(path))
         return found
 

@@ -12,10 +12,16 @@ from pages._context import NotAllowed
 from tests.makers import NOON, make_champion, make_decision
 from tests.pages.conftest import Console, ids_in, pressed, words_in
 from warehouse import audit, controls, decisions
-from warehouse.records import Role, User
+from warehouse.records import Recommendation, Role, User
 
 SHOWN = make_decision()
 ASKED = {"id": SHOWN.decision_id, "hash": SHOWN.action_hash}
+RECOMMENDED = Recommendation(
+    recommendation_id="rec-1", rank=1, kind="decision", title="Lower it", reason="It is dear.",
+    effect_usd_per_month=1200.0, effect_low_usd_per_month=300.0, effect_high_usd_per_month=2000.0,
+    assumptions=[], action="adjust_price", pool="a100",
+    parameters={"price_usd_per_gpu_hour": 2.4}, made_at=NOON,
+)  # fmt: skip
 ROLLED_BACK = {"engine-back-of.data": "net-a", "engine-back-reason.value": "it lost"}
 BLOCK = {"startRow": 0, "endRow": 50, "sortModel": []}
 ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
@@ -62,6 +68,13 @@ def moved_four_eyes(console: Console) -> Any:
     given = {"admin-four-eyes.checked": [(each, True) for each in ids]}
     changed = json.dumps(ids[0], sort_keys=True, separators=(",", ":"))
     return console.call("admin-modes.children", given, f"{changed}.checked")
+
+
+def weighed(console: Console) -> Any:
+    field = {"name": "price", "of": "groups", "type": "benchmarks-weight"}
+    given = {"benchmarks-weight.value": [(field, 0.6)], "benchmarks-weight.id": [(field, field)]}
+    given["benchmarks-save.n_clicks"] = 1
+    return console.call("benchmarks-weights.children", given, "benchmarks-save.n_clicks")
 
 
 FROZEN = {"admin-freeze-starts.value": "2026-12-24 00:00", "admin-freeze-ends.value": "2026-12-27"}
@@ -130,6 +143,11 @@ GUARDED: dict[str, tuple[Role, Ask]] = {
         "operator",
         button("engine-back-dialog.opened", "engine-back-confirm", **ROLLED_BACK),
     ),
+    "weights are set": ("operator", weighed),
+    "a recommendation is proposed": (
+        "operator",
+        patterned("market-advice.children", "market-propose", id=RECOMMENDED.recommendation_id),
+    ),
     "it is approved": ("operator", said("approve")),
     "it is overridden": ("operator", said("override")),
     "it is rejected": ("operator", said("reject")),
@@ -146,7 +164,7 @@ def written(console: Console) -> list[Any]:
 @pytest.fixture
 def filled(console: Console) -> Console:
     decisions.propose(console.store, SHOWN)
-    console.store.append([make_champion()])
+    console.store.append([make_champion(), RECOMMENDED])
     audit.record(console.store, "jon", "session.start", "secret-target", via="browser", at=NOON)
     return console
 
@@ -195,6 +213,8 @@ def test_every_callback_that_notifies_or_reads_the_record_is_among_those(console
         "admin-four-eyes", "admin-freeze-add", "admin-window-add", "admin-window-remove",
         "decisions-second",
         "decisions-grid", "jobs-grid", "jobs-download", "engine-grid", "engine-download",
+        "market-grid", "market-download", "market-propose",
+        "benchmarks-save", "benchmarks-download",
         # these show what every viewer may see
     }  # fmt: skip
 

@@ -120,10 +120,13 @@ def test_every_component_id_begins_with_its_page(console: Console) -> None:
         "jobs-",
         "decisions-",
         "engine-",
+        "market-",
+        "benchmarks-",
         "admin-",
         "_pages_",
     )
-    for path in ("/", "/fleet", "/jobs", "/decisions", "/engine", "/admin"):
+    paths = "/ /fleet /jobs /decisions /engine /market /benchmarks /admin"
+    for path in paths.split():
         name = path.strip("/") or "overview"
         strangers = {each for each in ids_in(console.open(path)) if not each.startswith(f"{name}-")}
         assert not strangers
@@ -134,7 +137,7 @@ def test_every_callback_writes_to_something_that_some_page_has(console: Console)
     drawn_later = {
         "overview-approve", "decisions-approve", "decisions-parameters", "decisions-reason",
         "decisions-confirm", "decisions-parameter", "admin-kill", "admin-breaker",
-        "engine-back",
+        "engine-back", "market-propose",
     }  # fmt: skip
     known = console.layout_ids() | drawn_later
     for each in console.callbacks():
