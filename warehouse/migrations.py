@@ -28,7 +28,7 @@ OFTEN_EMPTY = frozenset(
         "twin_checks", "policy_alarms", "forecasts", "execution_steps", "approvals", "leases",
         "node_health", "node_incidents", "gpu_events", "cluster_nodes", "cluster_pods",
         "cluster_jobs", "cluster_events", "disruption_budgets", "cluster_workloads",
-        "scale_targets", "cluster_rights",
+        "scale_targets", "cluster_rights", "withdrawals",
     }
 )  # fmt: skip
 """Tables that every page and every tick asks, and that may stay empty for long."""
