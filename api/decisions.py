@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 
+from api import not_done
 from api.office import Here, Office, Operator
 from api.shapes import Paged, Rows, Sent, Shape, decoded, shape_of
 from warehouse import controls
@@ -31,11 +32,13 @@ from warehouse.records import (
     Outcome,
     UndoRequest,
     Verdict,
+    Withdrawal,
 )
 from warehouse.schema import columns_of
 from warehouse.steps import steps
 
 router = APIRouter(prefix="/api/v1/decisions", tags=["decisions"])
+router.include_router(not_done.router)  # before `/{decision_id}`, which its path fits too
 
 State = Literal[questions.STATES]  # type: ignore[valid-type]
 
@@ -57,6 +60,7 @@ DecisionShape = shape_of(
         **_sentences(Outcome, "outcome_"),
         **_sentences(Outcome),
         **_sentences(UndoRequest, "undo_"),
+        **_sentences(Withdrawal),
         "decided_by": "Who decided.",
         "decided_at": "When.",
         "verdict_reason": "Why.",
@@ -258,6 +262,20 @@ def reject(here: Here, person: Operator, decision_id: str, sent: Reasoned) -> di
         via=_door(person),
         reason=sent.reason,
         now=here.clock.now(),
+    )
+    return _as_it_stands(here, decision_id)
+
+
+@router.post("/{decision_id}/withdraw", response_model=DecisionShape)
+def withdraw(here: Here, person: Operator, decision_id: str, sent: Reasoned) -> dict[str, Any]:
+    """Take an approval back while it waits; 409 once carrying it out has begun."""
+    questions.withdraw(
+        here.store,
+        decision_id,
+        by=person.name,
+        reason=sent.reason,
+        now=here.clock.now(),
+        via=_door(person),
     )
     return _as_it_stands(here, decision_id)
 

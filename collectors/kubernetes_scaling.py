@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from cluster.api import Api
-from cluster.errors import Forbidden, NotFound
+from cluster.errors import Forbidden, Invalid, NotFound, Unavailable
 from cluster.settings import PoolTerms
 from collectors.base import Note
 from collectors.kubernetes_objects import GPU, Object, number, part
@@ -37,6 +37,8 @@ def scale_targets(
                 f"{said.scale} may not be read, so {pool} can't be scaled: grant the console's "
                 "account `get` on it, see docs/kubernetes.md"
             )
+        except (Unavailable, Invalid) as error:  # one object's trouble is no reason to see nothing
+            yield Note(f"what {pool} is scaled by can't be read just now: {error}")
 
 
 def _target(api: Api, pool: str, path: str, now: datetime) -> ScaleTarget:

@@ -71,10 +71,27 @@ class Scene:
             modes[name] == "autonomous" for name in ("scale_up", "scale_down", "adjust_price")
         )
 
-    @property
-    def horizon_seconds(self) -> int:
-        """Over how long gains are reckoned."""
-        return self.around.limits.horizon_seconds
+    def horizon_seconds(self, candidate: Candidate) -> int:
+        """Over how long its gain is reckoned: the horizon of its kind of action."""
+        return actions()[candidate.action].horizon_seconds(self.around.limits)
+
+    def gains(self, candidates: Sequence[Candidate], given: Sequence[Candidate] = ()) -> list[Gain]:
+        """The gain of each candidate over its own horizon, on top of those `given`."""
+        found: dict[int, Gain] = {}
+        for seconds in {self.horizon_seconds(one) for one in candidates}:
+            places = [
+                at for at, one in enumerate(candidates) if self.horizon_seconds(one) == seconds
+            ]
+            gains = self.planner.gains(
+                self.seen,
+                self.past,
+                [candidates[at] for at in places],
+                seconds,
+                given=given,
+                steers_on=self.steers_on,
+            )
+            found |= dict(zip(places, gains, strict=True))
+        return [found[at] for at in range(len(candidates))]
 
 
 def weighed(scene: Scene) -> list[Weighed]:
@@ -87,9 +104,7 @@ def weighed(scene: Scene) -> list[Weighed]:
         for candidate in action.candidates(seen, goal)
     ]
     candidates = _weighable(candidates)
-    gains = scene.planner.gains(
-        seen, scene.past, candidates, scene.horizon_seconds, steers_on=scene.steers_on
-    )
+    gains = scene.gains(candidates)
     found = []
     for candidate, gain in zip(candidates, gains, strict=True):
         guard, why_not = refusal(Case(candidate, seen), around) or (None, None)
@@ -107,14 +122,7 @@ def choices(scene: Scene, found: Sequence[Weighed]) -> list[Weighed]:
     chosen = ranked[:1]
     for one in ranked[1:MOST_DECISIONS]:
         given = [other.candidate for other in chosen]
-        (gain,) = scene.planner.gains(
-            scene.seen,
-            scene.past,
-            [one.candidate],
-            scene.horizon_seconds,
-            given=given,
-            steers_on=scene.steers_on,
-        )
+        (gain,) = scene.gains([one.candidate], given)
         on_top = replace(one, gain=gain)
         if is_wanted(on_top, scene.steers, scene.around):
             chosen.append(on_top)

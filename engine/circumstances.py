@@ -31,6 +31,8 @@ _OPEN = """
         OR (state = 'waiting' AND expires_at > $now)
 """
 _UNSCALED = "SELECT pool FROM cluster_nodes EXCEPT SELECT pool FROM scale_targets"
+_ANY_CLUSTER = "SELECT EXISTS (FROM cluster_nodes) OR EXISTS (FROM cluster_rights)"
+"""Asked first: most consoles of a simulated fleet never see a cluster."""
 _ANY_PROTECTED = """
     SELECT (SELECT count(*) FROM cluster_nodes WHERE is_do_not_disrupt)
         + (SELECT count(*) FROM cluster_pods WHERE is_do_not_disrupt)
@@ -102,7 +104,7 @@ class Circumstances:
     kill_switch: controls.KillSwitch
     breaker: controls.Breaker
     deeds: tuple[Deed, ...]
-    """Of the last hour or the cool-down, whichever is longer."""
+    """Of the last hour, the cool-down or the breaker's window, whichever is longest."""
     open_decisions: dict[str, str]
     """The open decision of each target that has one."""
     now: datetime
@@ -139,29 +141,37 @@ def circumstances(store: Store, now: datetime, but_for: str | None = None) -> Ci
     """What the guards look at, as it is now, but for the decision that is asked about."""
     standing = controls.standing(store)
     limits = standing.limits
-    since = now - max(HOUR, timedelta(seconds=limits.cooldown_seconds))
+    window = max(limits.cooldown_seconds, limits.breaker_window_seconds)
+    since = now - max(HOUR, timedelta(seconds=window))
+    deeds = store.query(_DEEDS, since=since).to_dicts()
     still_open = store.query(_OPEN, now=now).rows()
     return Circumstances(
         limits=limits,
         modes=standing.modes,
         kill_switch=standing.kill_switch,
         breaker=standing.breaker,
-        deeds=tuple(
-            _deed(row)
-            for row in store.query(_DEEDS, since=since).to_dicts()
-            if row["decision_id"] != but_for
-        ),
+        deeds=tuple(_deed(row) for row in deeds if row["decision_id"] != but_for),
         open_decisions={target: decision_id for target, decision_id, _ in still_open},
         now=now,
         four_eyes=standing.four_eyes,
-        quarantines_begun=quarantines_begun(store, standing.breaker.closed_at, limits, now),
+        quarantines_begun=(
+            quarantines_begun(store, standing.breaker.closed_at, limits, now)
+            if any(row["action"] == QUARANTINE for row in deeds)
+            else 0
+        ),
         quarantines_open=frozenset(
             one for _, one, action in still_open if action == QUARANTINE and one != but_for
         ),
-        missing_rights=_missing_rights(store),
-        protected=_protected(store),
-        unscaled_pools=frozenset(store.query(_UNSCALED)["pool"]),
+        **(_of_the_cluster(store) if store.query(_ANY_CLUSTER).item() else {}),
     )
+
+
+def _of_the_cluster(store: Store) -> dict[str, Any]:
+    return {
+        "missing_rights": _missing_rights(store),
+        "protected": _protected(store),
+        "unscaled_pools": frozenset(store.query(_UNSCALED)["pool"]),
+    }
 
 
 def _missing_rights(store: Store) -> dict[str, tuple[str, ...]]:

@@ -47,7 +47,8 @@ _WORK = """
     SELECT decision_id, action, mode, state, expires_at <= $now AS is_over,
         coalesce(measured_at IS NULL AND $now >= to_timestamp(horizon_seconds + epoch(
             CASE WHEN execution_phase = 'succeeded' THEN execution_ended_at
-                WHEN state IN ('shadow', 'rejected', 'lapsed', 'refused') THEN proposed_at END
+                WHEN state IN ('shadow', 'rejected', 'lapsed', 'withdrawn', 'refused')
+                    THEN proposed_at END
         )), false) AS is_due
     FROM decision_states
     WHERE state IN ('waiting', 'approved', 'carrying_out', 'undoing') OR is_due

@@ -166,7 +166,7 @@ def _reason(case: _Case, one: Weighed | None) -> str:
     else:
         if _is_further(case, one):
             parts.append(f"On top of {words.short(case.chosen[0].candidate)}:")
-        parts.append(words.promise(one.candidate, one.gain, scene.horizon_seconds))
+        parts.append(words.promise(one.candidate, one.gain, scene.horizon_seconds(one.candidate)))
         parts += grounds(scene.seen, one.candidate).sentences
     if said.why_rule:
         parts.append(f"The rule steers here for now: {said.why_rule}")

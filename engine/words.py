@@ -59,9 +59,9 @@ def short(candidate: Candidate) -> str:
             given = candidate.parameters
             return f"moving {given['job_id']} off {given['node_id']}"
         case "quarantine_node":
-            return f"{candidate.parameters['node_id']} in quarantine"
+            return f"the quarantine of {candidate.parameters['node_id']}"
         case "repair_node":
-            return f"{candidate.parameters['node_id']} repaired"
+            return f"the repair of {candidate.parameters['node_id']}"
         case "adjust_price":
             return f"a price of ${candidate.parameters['price_usd_per_gpu_hour']:.2f}"
     return "doing nothing"

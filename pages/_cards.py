@@ -12,7 +12,7 @@ from pages._context import may
 from pages._interval import interval_bar
 from pages._parts import empty, icon
 from pages._words import percent, signed_usd, until
-from pages._yeses import card_notes, notes_digest
+from pages._yeses import Notes, card_notes, notes_digest
 
 
 def waiting_cards(rows: list[dict[str, Any]], page: str, now: datetime) -> Any:
@@ -34,16 +34,17 @@ def cards_digest(rows: list[dict[str, Any]], now: datetime) -> str:
     return "|".join([*shown, notes_digest(card_notes(rows, now))])
 
 
-def _card(row: dict[str, Any], page: str, now: datetime, notes: list[str]) -> html.Article:
+def _card(row: dict[str, Any], page: str, now: datetime, notes: Notes) -> html.Article:
     where = f"/decisions?id={row['decision_id']}"
     return html.Article(
         [
             html.Div(dcc.Link(row["summary"], href=where), className="card-title"),
             html.Div(row["reason"], className="card-why", title=row["reason"]),
             _gain(row),
-            *(html.Div(note, className="sub warn") for note in notes),
+            *(html.Div(note, className="sub warn") for note in notes.words),
             html.Div(
-                [_expiry(row["expires_at"], now), _buttons(row, page, where)], className="card-foot"
+                [_expiry(row["expires_at"], now), _buttons(row, page, where, notes)],
+                className="card-foot",
             ),
         ],
         className="card",
@@ -71,10 +72,16 @@ def _expiry(expires_at: datetime, now: datetime) -> html.Span:
     )
 
 
-def _buttons(row: dict[str, Any], page: str, where: str) -> html.Div:
+def _buttons(row: dict[str, Any], page: str, where: str, notes: Notes) -> html.Div:
     details = dcc.Link(dmc.Button("Details", variant="default", tabIndex=-1), href=where)
     if not may("operator"):
         return html.Div([details], className="row")
+    if notes.is_edited:  # a yes from here would not say to which version
+        choose = dcc.Link(dmc.Button("Choose a version", tabIndex=-1), href=where)
+        return html.Div([choose], className="row")
+    if notes.is_for_another:
+        said = html.Span("You said yes", className="sub nowrap")
+        return html.Div([said, details], className="row")
     # The hash goes with the button: what is approved is what is on the screen.
     shown = {"type": f"{page}-approve", "id": row["decision_id"], "hash": row["action_hash"]}
     approve = dmc.Button("Approve", id=shown, leftSection=icon("check", 14))

@@ -9,6 +9,7 @@ from dash import html
 
 from pages._context import context
 from pages._grid import number_column, text_column
+from pages._not_done import FATE_WORDS, SPANS
 from pages._parts import icon, panel, skeleton_tiles
 from pages._words import words
 from warehouse import controls, decisions, fleet
@@ -20,27 +21,51 @@ COLUMNS = [
     text_column("state", "State", 122, cellRenderer="State"),
     text_column("summary", "What", 320, flex=1, minWidth=220),
     number_column("expected_gain_usd_per_hour", "Expected/h", "asSignedUsd", 108),
-    number_column("realised_gain_usd_per_hour", "Realised/h", "asSignedUsd", 108),
-    text_column("gain", "Interval and outcome", 190, cellRenderer="Gain"),
-    text_column("decided_by", "Decided by", 112),
+    text_column("realised_gain_usd_per_hour", "Realised/h", 232, cellRenderer="Realised"),
+    text_column("gain", "Interval and outcome", 150, cellRenderer="Gain"),
+    text_column("deciders", "Decided by", 128),
     text_column("mode", "Mode", 106, valueFormatter={"function": "asWords(params.value)"}),
 ]
 
 SENT = [column["field"] for column in COLUMNS if column["field"] != "gain"] + [
     "decision_id",
+    "execution_phase",
+    "outcome_judgement",
+    "outcome_criterion",
+    "outcome_criterion_is_met",
     "expected_gain_low_usd_per_hour",
     "expected_gain_high_usd_per_hour",
 ]
 
 
+TABS = {"queue": "Decisions", "not-done": "Not done"}
+"""What the page shows: what is to be decided and was, or what was proposed and not done."""
+
+
+def tabs(chosen: str) -> dmc.SegmentedControl:
+    """Between the decisions and what was not done; it stands in the address."""
+    return dmc.SegmentedControl(
+        id="decisions-tab",
+        value=chosen,
+        data=[{"value": each, "label": label} for each, label in TABS.items()],
+        **{"aria-label": "What is shown"},
+    )
+
+
 def filters(
-    states: list[str], pool: str | None, action: str | None, search: str | None
+    states: list[str],
+    pool: str | None,
+    action: str | None,
+    search: str | None,
+    span: str,
+    fate: str | None,
 ) -> list[Any]:
+    """The filters of both tabs; pool and action hold on both."""
     pools = [each.pool for each in fleet.pools(context().store)]
     actions = [
         {"value": each, "label": words(each)} for each in (*controls.GOVERNED_ACTIONS, "do_nothing")
     ]
-    return [
+    of_the_queue = [
         dmc.TextInput(
             id="decisions-search",
             value=search or "",
@@ -59,6 +84,9 @@ def filters(
             miw=170,
             **{"aria-label": "States"},
         ),
+    ]
+    return [
+        html.Div(of_the_queue, className="only-queue filters"),
         dmc.Select(
             id="decisions-pool",
             value=pool,
@@ -76,6 +104,25 @@ def filters(
             clearable=True,
             w=150,
             **{"aria-label": "Action"},
+        ),
+        dmc.Select(
+            id="decisions-fate",
+            value=fate,
+            data=[{"value": each, "label": label} for each, label in FATE_WORDS.items()],
+            placeholder="All reasons",
+            clearable=True,
+            w=190,
+            className="only-not-done",
+            **{"aria-label": "Why it was not done"},
+        ),
+        dmc.Select(
+            id="decisions-span",
+            value=span,
+            data=[{"value": each, "label": words(label)} for each, label in SPANS.items()],
+            allowDeselect=False,
+            w=160,
+            className="only-not-done",
+            **{"aria-label": "How far back"},
         ),
     ]
 

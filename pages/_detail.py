@@ -10,6 +10,7 @@ import polars as pl
 from dash import html
 
 from pages._interval import interval_bar
+from pages._outcome import outcome_box
 from pages._parts import facts
 from pages._steps import steps_list
 from pages._words import duration, exact_instant, percent, signed_usd, until, usd, words
@@ -27,8 +28,9 @@ UNIT_WORDS = (
 
 
 def decision_head(found: DecisionState) -> html.Div:
-    """Why, and what it should gain: what one reads before deciding."""
-    return html.Div([html.P(found.reason, className="prose"), _gain(found)], className="stack")
+    """Why, what it should gain and what came of it: what one reads first."""
+    shown = [html.P(found.reason, className="prose"), _gain(found), outcome_box(found)]
+    return html.Div(shown, className="stack")
 
 
 def decision_detail(
@@ -66,19 +68,8 @@ def _gain(found: DecisionState) -> html.Div:
             className="sub",
         ),
     ]
-    came = _realised(found) if found.measured_at else None
     bar = interval_bar(low, expected, high, realised)
-    return html.Div([html.Div(words_of_it, className="card-gain"), bar, came])
-
-
-def _realised(found: DecisionState) -> html.Div:
-    if found.realised_gain_usd_per_hour is None:
-        return html.Div(f"Not measured: {found.outcome_detail}", className="sub")
-    tone = "bad" if found.realised_gain_usd_per_hour < 0 else "good"
-    value = html.B(f"{signed_usd(found.realised_gain_usd_per_hour)}/h", className=f"nowrap {tone}")
-    harm = html.Span(" It is judged harmful.", className="bad") if found.did_harm else None
-    note = html.Span([f"realised. {found.outcome_detail}", harm], className="sub")
-    return html.Div([value, note], className="card-gain")
+    return html.Div([html.Div(words_of_it, className="card-gain"), bar])
 
 
 def _what(found: DecisionState, now: datetime) -> list[tuple[str, Any]]:
@@ -98,6 +89,11 @@ def _what(found: DecisionState, now: datetime) -> list[tuple[str, Any]]:
         shown.append(
             ("Expires", f"{exact_instant(found.expires_at)}, {until(found.expires_at, now)}")
         )
+    if found.decided_at is not None:
+        shown.append(("Decided", decided_words(found)))
+    if found.withdrawn_at is not None:
+        by_whom = f"by {found.withdrawn_by}, {exact_instant(found.withdrawn_at)}"
+        shown.append(("Withdrawn", f"{by_whom}: {found.withdrawal_reason}"))
     if found.verdict == "override":
         shown.append(("Why edited", found.verdict_reason))
     shown.append(("Hash", _hash(found.action_hash)))
@@ -106,24 +102,38 @@ def _what(found: DecisionState, now: datetime) -> list[tuple[str, Any]]:
     return shown
 
 
+VERDICT_WORDS = {
+    "approve": "Approved",
+    "override": "Approved as edited",
+    "reject": "Rejected",
+    "lapse": "Lapsed",
+}
+
+
+def decided_words(found: DecisionState) -> str:
+    """What was said and by whom; both are named where two said yes."""
+    said = VERDICT_WORDS.get(found.verdict or "", words(found.verdict or "decided"))
+    return f"{said} by {found.deciders}, {exact_instant(found.decided_at)}"
+
+
 def _hash(action_hash: str) -> html.Span:
     return html.Span(action_hash[:16], className="mono", title=action_hash)
 
 
 def _beside(found: DecisionState, name: str, value: Any) -> tuple[str, Any]:
     """A parameter as it was proposed, and beside it what it was edited to."""
-    label, proposed = _parameter(found.action, name, value)
+    label, proposed = parameter_words(found.action, name, value)
     edited = (found.verdict_parameters or {}).get(name, value)
     if found.verdict != "override" or edited == value:
         return label, proposed
     return label, [
         html.S(proposed, title="as proposed"),
         " ",
-        html.B(_parameter(found.action, name, edited)[1]),
+        html.B(parameter_words(found.action, name, edited)[1]),
     ]
 
 
-def _parameter(action: str, name: str, value: Any) -> tuple[str, Any]:
+def parameter_words(action: str, name: str, value: Any) -> tuple[str, Any]:
     spec = ACTION_SPECS.get(action)
     known = {each.name: each for each in spec.parameters} if spec else {}
     if name not in known:
@@ -160,7 +170,7 @@ def _alternatives(alternatives: list[dict[str, Any]]) -> list[Any]:
 def _alternative(given: dict[str, Any]) -> html.Div:
     """One refused alternative: what, what it should gain and how surely, and why not."""
     kind, parameters = str(given.get("action", "another")), given.get("parameters") or {}
-    pairs = [_parameter(kind, name, value) for name, value in parameters.items()]
+    pairs = [parameter_words(kind, name, value) for name, value in parameters.items()]
     inner = ", ".join(f"{label.lower()} {value}" for label, value in pairs)
     head = [html.B(f"{words(kind)}: {inner}" if inner else words(kind))]
     ends = ("", "low_", "high_")

@@ -35,6 +35,7 @@ ROLES = ("champion", "challenger", "rule")
 def ledger_panel(role: str | None) -> html.Section:
     """The table of proposals with its filter and its download."""
     tools = [
+        dcc.Link("What was not done, and its cost", href="/decisions?tab=not-done"),
         dmc.Select(
             id="engine-role",
             value=role if role in ROLES else None,

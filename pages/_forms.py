@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import dash_mantine_components as dmc
@@ -12,56 +13,67 @@ from warehouse.actions import ACTION_SPECS, Parameter
 from warehouse.decisions import DecisionState
 
 CHOICES = {"approve": "Approve", "override": "Override", "reject": "Reject"}
+CHOICES_BESIDES = {"edit_anew": "Edit it otherwise", "reject": "Reject"}
+"""Where each version that stands has a button of its own."""
 
 
-def verdict_form(found: DecisionState) -> Any:
-    """The form that fits the decision's state; nothing where nothing can be said."""
+def verdict_form(found: DecisionState, *, has_own_buttons: bool = False) -> Any:
+    """The form that fits the decision's state; nothing where nothing can be said.
+
+    Where each version of the action has a button of its own, the form offers no yes: it would
+    not say to which.
+    """
     if not may("operator"):
-        needs_word = found.state == "waiting" or found.can_undo
+        needs_word = found.state in ("waiting", "approved") or found.can_undo
         note = "Deciding takes the role operator." if needs_word else ""
         return html.Div(note, className="sub") if note else None
     if found.state == "waiting":
-        return _decide(found)
+        return _decide(found, has_own_buttons)
+    if found.state == "approved":
+        return _withdraw()
     return _undo() if found.can_undo else None
 
 
-def _decide(found: DecisionState) -> html.Div:
-    choices = {
-        name: label for name, label in CHOICES.items() if name != "override" or _inputs(found)
-    }
-    return html.Div(
-        [
-            html.H3("Your decision"),
-            dmc.SegmentedControl(
-                id="decisions-choice",
-                value="approve",
-                fullWidth=True,
-                data=[{"value": name, "label": label} for name, label in choices.items()],
-                **{"aria-label": "Your decision"},
-            ),
-            # What is approved is what was shown when this form was made.
-            dcc.Store(
-                id="decisions-shown", data={"id": found.decision_id, "hash": found.action_hash}
-            ),
-            html.Div(
-                _inputs(found),
-                id="decisions-parameters",
-                style={"display": "none"},
-                className="row",
-            ),
-            dmc.Textarea(
-                id="decisions-reason",
-                label="Reason",
-                autosize=True,
-                minRows=2,
-                maxRows=6,
-                description="Kept with the decision, and read by whoever comes after you.",
-                style={"display": "none"},
-            ),
-            dmc.Button("Approve", id="decisions-confirm", size="sm", fullWidth=True),
-        ],
-        className="section stack",
-    )
+def _decide(found: DecisionState, has_own_buttons: bool) -> html.Div:
+    form = _choices(found, CHOICES_BESIDES if has_own_buttons else CHOICES)
+    if not has_own_buttons:
+        return html.Div([html.H3("Your decision"), *form], className="section stack")
+    # Folded away, so that the buttons one sees are those of the versions.
+    summary = html.Summary("Or edit it otherwise, or reject it")
+    body = html.Div(form, className="stack")
+    return html.Div(html.Details([summary, body]), className="section")
+
+
+def _choices(found: DecisionState, offered: Mapping[str, str]) -> list[Any]:
+    edits = set() if _inputs(found) else {"override", "edit_anew"}
+    choices = {name: label for name, label in offered.items() if name not in edits}
+    return [
+        dmc.SegmentedControl(
+            id="decisions-choice",
+            value=next(iter(choices)),
+            fullWidth=True,
+            data=[{"value": name, "label": label} for name, label in choices.items()],
+            **{"aria-label": "Your decision"},
+        ),
+        # What is approved is what was shown when this form was made.
+        dcc.Store(id="decisions-shown", data={"id": found.decision_id, "hash": found.action_hash}),
+        html.Div(
+            _inputs(found),
+            id="decisions-parameters",
+            style={"display": "none"},
+            className="row",
+        ),
+        dmc.Textarea(
+            id="decisions-reason",
+            label="Reason",
+            autosize=True,
+            minRows=2,
+            maxRows=6,
+            description="Kept with the decision, and read by whoever comes after you.",
+            style={"display": "none"},
+        ),
+        dmc.Button("Approve", id="decisions-confirm", size="sm", fullWidth=True),
+    ]
 
 
 def _inputs(found: DecisionState) -> list[dmc.NumberInput]:
@@ -84,6 +96,21 @@ def _input(parameter: Parameter, value: Any) -> dmc.NumberInput:
         clampBehavior="none",
         required=True,
         w=240,
+    )
+
+
+def _withdraw() -> html.Div:
+    note = "It has not been begun. Until then it can be taken back, and then nothing is done."
+    return html.Div(
+        [
+            html.H3("Withdraw the approval"),
+            html.Div(note, className="sub"),
+            dmc.Textarea(id="decisions-withdraw-reason", label="Reason", autosize=True, minRows=2),
+            dmc.Button(
+                "Withdraw", id="decisions-withdraw", variant="default", size="sm", fullWidth=True
+            ),
+        ],
+        className="section stack",
     )
 
 

@@ -21,7 +21,16 @@ KINDS = {"on_demand": "On demand", "spot": "Spot", "spot_bid": "Lowest bid", "re
 TIERS = {"secure": "Data centre", "community": "Anybody's host"}
 OURS = "Ours"
 OUR_COLOR = "harbour.5"
-LINE_COLORS = ("blue.5", "amber.4", "grape.5", "orange.5", "cyan.6", "pink.4", "lime.6", "indigo.4")
+LINE_COLORS = (
+    "blue.5",
+    "amber.4",
+    "grape.5",
+    "orange.5",
+    "violet.3",
+    "pink.4",
+    "lime.6",
+    "indigo.4",
+)
 """Colours of providers' lines; ours is the accent."""
 BAND_COLOR, MEDIAN_COLOR = "gray.5", "gray.6"
 CHART_PX = 280

@@ -39,8 +39,8 @@ def _text(field: str, header: str, width: int, **more: Any) -> dict[str, Any]:
 
 
 _WHOSE = [
-    _text("model", "GPU model", 122, sortable=True, pinned="left"),
-    _text("provider", "Provider", 112, sortable=True),
+    _text("model", "GPU model", 134, sortable=True, pinned="left"),
+    _text("provider", "Provider", 108, sortable=True),
 ]
 _WHAT = [_text("kind", "Kind", 160), _text("tier", "Tier", 132)]
 _OURS = [

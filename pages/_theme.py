@@ -118,6 +118,7 @@ STATE_COLORS: dict[str, str] = {
     "active": "harbour", "provisioning": "blue", "cordoned": "amber", "down": "red", "off": "gray",
     "waiting": "amber", "approved": "blue", "carrying_out": "blue", "carried_out": "harbour",
     "measured": "harbour", "rejected": "gray", "lapsed": "gray", "refused": "orange",
+    "withdrawn": "gray",
     "undoing": "blue", "undone": "grape", "undo_failed": "red", "shadow": "indigo",
     "intended": "blue", "done": "harbour", "reverted": "grape",
     "suspect": "red", "detected": "red", "quarantined": "amber", "repairing": "blue",

@@ -90,6 +90,21 @@ def undo(decision_id: str, reason: str | None) -> Notice:
     return notice("Undo asked", _what_follows_undo(), key=decision_id)
 
 
+def withdraw(decision_id: str, reason: str | None) -> Notice:
+    """Take an approval back while it waits."""
+    person = needed("operator")
+    decisions.withdraw(
+        context().store,
+        decision_id,
+        by=person.name,
+        reason=reason,
+        now=context().now(),
+        via=door_of(person),
+    )
+    told = "Nothing is done. The reason is kept with it, and its target is free for another."
+    return notice("Withdrawn", told, "gray", key=decision_id)
+
+
 def _one_of_two(decision_id: str) -> Notice:
     told = "It waits for another person's yes to exactly the same."
     return notice("Said yes, 1 of 2", told, "amber", key=decision_id)
@@ -116,7 +131,7 @@ def _what_follows_undo() -> str:
 def _told_who_was_faster(decision_id: str) -> Notice:
     found = decisions.decision(context().store, decision_id, now=context().now())
     what = words(found.verdict or "decided")
-    who = f"{what} by {found.decided_by}, {exact_instant(found.decided_at)}"
+    who = f"{what} by {found.deciders}, {exact_instant(found.decided_at)}"
     return notice(
         "Already decided", f"{who}. Your click changed nothing.", "amber", key=decision_id
     )

@@ -20,15 +20,26 @@ from dash import (
 )
 
 from pages import _verdicts
-from pages._address import keep_in_address, listed
+from pages._address import chosen, keep_in_address, listed
 from pages._callbacks import NOTICES, answers
 from pages._cards import cards_digest, waiting_cards
 from pages._context import context
-from pages._decisions import COLUMNS, SENT, drawer, filters, scatter_panel, score_box
+from pages._decisions import (
+    COLUMNS,
+    SENT,
+    TABS,
+    drawer,
+    filters,
+    scatter_panel,
+    score_box,
+    tabs,
+)
 from pages._detail import decision_detail, decision_head
 from pages._drawers import asks_anew, opens_by
 from pages._forms import verdict_form
 from pages._grid import server_grid
+from pages._not_done import ROW_HEIGHTS, not_done_panels, span_of
+from pages._not_done_answers import answer_for_not_done
 from pages._nothing import nothing_yet
 from pages._parts import (
     empty,
@@ -40,8 +51,8 @@ from pages._parts import (
 )
 from pages._score import scatter, score_tiles
 from pages._words import count
-from pages._yeses import said_box, said_digest
-from warehouse import decisions
+from pages._yeses import has_own_buttons, said_box, said_digest
+from warehouse import decisions, forgone
 from warehouse.steps import steps
 
 FILTERS = ("decisions-state", "decisions-pool", "decisions-action", "decisions-search")
@@ -55,29 +66,56 @@ def layout(
     action: str | None = None,
     search: str | None = None,
     id: str | None = None,
+    tab: str | None = None,
+    span: str | None = None,
+    fate: str | None = None,
     **_: str,
 ) -> html.Div:
     """The page before its rows are in."""
-    chosen = filters(listed(state, decisions.STATES), pool, action, search)
-    grid = server_grid("decisions-grid", COLUMNS, getRowId="params.data.decision_id")
+    shown = chosen(tab, list(TABS))
+    states, days = listed(state, decisions.STATES), span_of(span)
+    found = filters(states, pool, action, search, days, fate if fate in forgone.FATES else None)
+    note = html.Span("Reading the warehouse", id="decisions-counts")
+    body = [
+        html.Div(queue(), className="only-queue stack"),
+        html.Div(found, className="filters"),
+        table_panel(),
+        not_done_panels(),
+    ]
     return page(
         dcc.Input(id="decisions-id", type="hidden", value=id or ""),
         dcc.Store(id="decisions-form-of"),
         dcc.Store(id="decisions-waiting-of"),
         dcc.Store(id="decisions-said"),
         dcc.Interval(id="decisions-slow", interval=SLOW_MILLISECONDS),
-        page_head("Decisions", note=html.Span("Reading the warehouse", id="decisions-counts")),
-        panel("Waiting", html.Div(skeleton_rows(3), id="decisions-waiting")),
-        html.Div([scatter_panel(), score_box()], className="columns columns-main"),
-        html.Div(chosen, className="filters"),
-        panel(
-            None,
-            html.Div(id="decisions-empty"),
-            html.Div(grid, className="grid-box"),
-            className="panel-flush",
-        ),
+        page_head("Decisions", tabs(shown), note=note),
+        html.Div(body, id="decisions-body", className=f"stack tab-{shown}"),
         drawer(),
         name="decisions",
+    )
+
+
+def queue() -> list[Any]:
+    """What waits for a person, and what was promised and kept."""
+    return [
+        panel("Waiting", html.Div(skeleton_rows(3), id="decisions-waiting")),
+        html.Div([scatter_panel(), score_box()], className="columns columns-main"),
+    ]
+
+
+def table_panel() -> html.Section:
+    """The table of all decisions."""
+    grid = server_grid(
+        "decisions-grid",
+        COLUMNS,
+        getRowId="params.data.decision_id",
+        dashGridOptions=dict(ROW_HEIGHTS),
+    )
+    return panel(
+        None,
+        html.Div(id="decisions-empty"),
+        html.Div(grid, className="grid-box"),
+        className="panel-flush only-queue",
     )
 
 
@@ -188,8 +226,12 @@ def show(
     happened, taken = decisions.timeline(store, decision_id), steps(store, decision_id)
     detail = decision_detail(found, happened, now, taken)
     key = f"{decision_id} {found.state} {said_digest(found)}"
-    form = no_update if key == form_key else [said_box(found), verdict_form(found)]
+    form = no_update if key == form_key else _form(found)
     return title, decision_head(found), detail, form, key
+
+
+def _form(found: decisions.DecisionState) -> list[Any]:
+    return [said_box(found), verdict_form(found, has_own_buttons=has_own_buttons(found))]
 
 
 @answers(
@@ -255,7 +297,7 @@ def _said(
 ) -> dict[str, Any]:
     if choice == "reject":
         return _verdicts.reject(shown["id"], reason)
-    if choice == "override":
+    if choice in ("override", "edit_anew"):
         return _verdicts.override(shown["id"], parameters, reason, shown["hash"])
     return _verdicts.approve(shown["id"], shown["hash"])
 
@@ -276,6 +318,22 @@ def undo(n_clicks: int | None, reason: str | None, decision_id: str) -> Any:
     return [_verdicts.undo(decision_id, reason)], f"undo {decision_id} {n_clicks}"
 
 
+@answers(
+    Output(NOTICES, "sendNotifications", allow_duplicate=True),
+    Output("decisions-said", "data", allow_duplicate=True),
+    Input("decisions-withdraw", "n_clicks"),
+    State("decisions-withdraw-reason", "value"),
+    State("decisions-id", "value"),
+    running=[(Output("decisions-withdraw", "loading"), True, False)],
+    prevent_initial_call=True,
+)
+def withdraw(n_clicks: int | None, reason: str | None, decision_id: str) -> Any:
+    """Take the approval of the picked decision back."""
+    if not n_clicks:
+        return no_update, no_update
+    return [_verdicts.withdraw(decision_id, reason)], f"withdraw {decision_id} {n_clicks}"
+
+
 clientside_callback(
     ClientsideFunction("decisions", "choose"),
     Output("decisions-parameters", "style"),
@@ -284,9 +342,15 @@ clientside_callback(
     Output("decisions-confirm", "color"),
     Input("decisions-choice", "value"),
 )
+clientside_callback(
+    ClientsideFunction("decisions", "show"),
+    Output("decisions-body", "className"),
+    Input("decisions-tab", "value"),
+)
+answer_for_not_done()
 opens_by("decisions", "decisions-id", "decisions-grid")
 asks_anew("decisions", "decisions-grid", FILTERS, "shell-tick")
-keep_in_address(*FILTERS, "decisions-id")
+keep_in_address("decisions-tab", *FILTERS, "decisions-span", "decisions-fate", "decisions-id")
 register_page(
     __name__,
     path="/decisions",

@@ -20,6 +20,7 @@ from pages._parts import page, page_head, panel, skeleton_rows, skeleton_tiles
 from pages._verdicts import approve
 from pages._words import age, count
 from warehouse import decisions, fleet, money
+from warehouse.words import counted
 
 SPANS = {"24h": timedelta(hours=24), "14d": timedelta(days=14)}
 MEASURES = {
@@ -112,7 +113,7 @@ def bring_up_to_date(n_intervals: int | None, cards_shown: str | None) -> tuple[
 def _age_words(newest: Any, pool_count: int, now: datetime) -> str:
     if newest is None:
         return "Nothing was read yet"
-    return f"{count(pool_count)} pools, read {age(newest, now)}"
+    return f"{counted(pool_count, 'pool')}, read {age(newest, now)}"
 
 
 def waiting(now: datetime) -> tuple[Any, str]:

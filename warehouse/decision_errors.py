@@ -10,6 +10,7 @@ DecisionError
 ├── NotYetExpired       people may still decide it
 ├── ActionChanged       what was seen is not what would be done: read it again
 ├── NotUndoable         it was not carried out, or can't be taken back
+├── NotWithdrawable     it is not approved, or carrying it out has begun
 └── ReasonNeeded        say why
 """
 
@@ -54,6 +55,10 @@ class ActionChanged(DecisionError):
 
 class NotUndoable(DecisionError):
     """It was not carried out, or can't be taken back."""
+
+
+class NotWithdrawable(DecisionError):
+    """It is not approved, or carrying it out has begun."""
 
 
 class ReasonNeeded(DecisionError):

@@ -1,7 +1,8 @@
 """What is asked of decisions: their state, what was said, done and gained.
 
-The verbs (`propose`, `approve`, …) are those of `warehouse/verdicts.py` and
-`warehouse/undo_requests.py`, their errors those of `warehouse/decision_errors.py`.
+The verbs (`propose`, `approve`, …) are those of `warehouse/verdicts.py`,
+`warehouse/undo_requests.py` and `warehouse/withdrawals.py`, their errors those of
+`warehouse/decision_errors.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -23,6 +24,7 @@ from warehouse.decision_errors import (
     Expired,
     NoSuchDecision,
     NotUndoable,
+    NotWithdrawable,
     NotYetExpired,
     ReasonNeeded,
     SecondPersonNeeded,
@@ -41,6 +43,7 @@ from warehouse.verdicts import (
     propose,
     reject,
 )
+from warehouse.withdrawals import withdraw
 
 __all__ = [
     "STATES",
@@ -52,6 +55,7 @@ __all__ = [
     "Expired",
     "NoSuchDecision",
     "NotUndoable",
+    "NotWithdrawable",
     "NotYetExpired",
     "ReasonNeeded",
     "Scoreboard",
@@ -71,6 +75,7 @@ __all__ = [
     "scoreboard",
     "timeline",
     "waiting_count",
+    "withdraw",
 ]
 
 STATES: tuple[str, ...] = (
@@ -80,6 +85,7 @@ STATES: tuple[str, ...] = (
     "rejected",
     "lapsed",
     "approved",
+    "withdrawn",
     "carrying_out",
     "carried_out",
     "refused",
@@ -104,7 +110,7 @@ _LISTED = f"""
         AND ($pool IS NULL OR pool = $pool)
         AND ($action IS NULL OR action = $action)
         AND ($search IS NULL
-            OR contains(lower(concat_ws(' ', decision_id, summary, reason, target, decided_by)),
+            OR contains(lower(concat_ws(' ', decision_id, summary, reason, target, deciders)),
                         lower($search)))
 """
 
@@ -119,6 +125,9 @@ _TIMELINE = """
     UNION ALL
     SELECT approved_at, 0.5, 'said yes', approved_by, coalesce(reason || ' ', '') || parameters
     FROM approvals WHERE decision_id = $id
+    UNION ALL
+    SELECT withdrawn_at, 2, 'withdrawn', withdrawn_by, reason
+    FROM withdrawals WHERE decision_id = $id
     UNION ALL
     SELECT happened_at, CASE kind WHEN 'do' THEN 2.5 ELSE 5.5 END,
         CASE kind WHEN 'do' THEN '' ELSE 'undo ' END || 'step ' || phase, 'engine',
@@ -179,6 +188,8 @@ class DecisionState:
     verdict_action_hash: str | None
     """Its hash."""
     decided_by: str | None
+    deciders: str | None
+    """Who decided, in words: `alice and bob` where two said yes to it, else as `decided_by`."""
     decided_via: str | None
     verdict_reason: str | None
     decided_at: datetime | None
@@ -193,6 +204,12 @@ class DecisionState:
     undo_requested_by: str | None
     undo_reason: str | None
     undo_requested_at: datetime | None
+    withdrawn_by: str | None
+    """Who took the approval back before it was carried out; None where nobody did."""
+    withdrawal_reason: str | None
+    """Why."""
+    withdrawn_at: datetime | None
+    """When."""
     undo_phase: str | None
     undo_detail: str | None
     undo_ended_at: datetime | None
@@ -201,7 +218,7 @@ class DecisionState:
     realised_gain_high_usd_per_hour: float | None
     outcome_method: str | None
     did_harm: bool | None
-    outcome_judgement: str | None
+    outcome_judgement: Literal["helped", "harmed", "inconclusive", "unmeasured"] | None
     """`helped`, `harmed`, `inconclusive`, `unmeasured`; None before it is over, and in old rows."""
     outcome_criterion: str | None
     """When it counts as a success, in words."""

@@ -16,10 +16,12 @@ import polars as pl
 from warehouse.paging import Page, page_of
 from warehouse.store import Store
 
-Fate = Literal["shadow", "lapsed", "rejected", "held_back", "refused", "stale", "failed"]
-"""Only on record; nobody answered in time; a person said no; a guard let it not be proposed; a
-guard or the fleet said no right before it was done; it no longer made sense by then, or somebody
-else had changed its target; it went wrong."""
+Fate = Literal[
+    "shadow", "lapsed", "rejected", "withdrawn", "held_back", "refused", "stale", "failed"
+]
+"""Only on record; nobody answered in time; a person said no; a person took the approval back; a
+guard let it not be proposed; a guard or the fleet said no right before it was done; it no longer
+made sense by then, or somebody else had changed its target; it went wrong."""
 FATES: tuple[Fate, ...] = get_args(Fate)
 
 REASONED_EVERY = timedelta(minutes=15)
@@ -34,7 +36,8 @@ _NOT_DONE = """
             CASE WHEN state <> 'refused' THEN state
                 WHEN guard IN ('still_makes_sense', 'unchanged_since_proposed') THEN 'stale'
                 ELSE 'refused' END AS fate,
-            CASE state WHEN 'rejected' THEN verdict_reason WHEN 'refused' THEN execution_detail
+            CASE state WHEN 'rejected' THEN verdict_reason
+                WHEN 'withdrawn' THEN withdrawal_reason WHEN 'refused' THEN execution_detail
                 WHEN 'failed' THEN execution_detail END AS why,
             expected_gain_usd_per_hour, realised_gain_usd_per_hour, horizon_seconds
         FROM decision_states LEFT JOIN guarded USING (decision_id)
@@ -68,6 +71,7 @@ def not_done(
     since: datetime | None = None,
     pool: str | None = None,
     action: str | None = None,
+    fate: Fate | None = None,
     offset: int = 0,
     limit: int = 50,
 ) -> Page:
@@ -81,15 +85,20 @@ def not_done(
     return page_of(
         store,
         f"SELECT * EXCLUDE (horizon_seconds) FROM ({_NOT_DONE})",
-        order='"at" DESC, action, target',
+        order='"at" DESC, action, target, decision_id, guard',
         offset=offset,
         limit=limit,
-        **_asked(since, pool, action),
+        **_asked(since, pool, action, fate),
     )
 
 
 def forgone(
-    store: Store, *, since: datetime | None = None, pool: str | None = None
+    store: Store,
+    *,
+    since: datetime | None = None,
+    pool: str | None = None,
+    action: str | None = None,
+    fate: Fate | None = None,
 ) -> pl.DataFrame:
     """What all of it cost, a row an action type and fate.
 
@@ -103,15 +112,17 @@ def forgone(
             sum(would_have_gained_usd) AS would_have_gained_usd
         FROM ({_NOT_DONE}) GROUP BY action, fate ORDER BY action, fate
         """,
-        **_asked(since, pool, None),
+        **_asked(since, pool, action, fate),
     )
 
 
-def _asked(since: datetime | None, pool: str | None, action: str | None) -> dict[str, object]:
+def _asked(
+    since: datetime | None, pool: str | None, action: str | None, fate: Fate | None
+) -> dict[str, object]:
     return {
         "since": since,
         "pool": pool,
         "action": action,
-        "fates": list(FATES),
+        "fates": [fate] if fate else list(FATES),
         "reasoned_every": REASONED_EVERY,
     }

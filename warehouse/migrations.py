@@ -28,8 +28,8 @@ OFTEN_EMPTY = frozenset(
         "twin_checks", "policy_alarms", "forecasts", "execution_steps", "approvals", "leases",
         "node_health", "node_incidents", "gpu_events", "cluster_nodes", "cluster_pods",
         "cluster_jobs", "cluster_events", "disruption_budgets", "cluster_workloads",
-        "scale_targets", "cluster_rights", "market_alarms", "market_metrics", "benchmark_scores",
-        "recommendations", "price_elasticities", "market_percentiles",
+        "scale_targets", "cluster_rights", "withdrawals", "market_alarms", "market_metrics",
+        "benchmark_scores", "recommendations", "price_elasticities", "market_percentiles",
     }
 )  # fmt: skip
 """Tables that every page and every tick asks, and that may stay empty for long."""

@@ -1049,6 +1049,8 @@ class Verdict:
     """By which door."""
     reason: str | None = None
     """Why; needed for a reject and an override."""
+    first_yes_by: str | None = None
+    """Who said the first of two yeses to the same; None where one was enough, and in old rows."""
     decided_at: datetime
     """When."""
 
@@ -1147,6 +1149,20 @@ class UndoRequest:
     reason: str
     """Why."""
     requested_at: datetime
+    """When."""
+
+
+@record("withdrawals")
+class Withdrawal:
+    """A person takes an approval back before carrying it out has begun."""
+
+    decision_id: str
+    """The decision."""
+    withdrawn_by: str
+    """Who."""
+    reason: str
+    """Why."""
+    withdrawn_at: datetime
     """When."""
 
 

@@ -198,7 +198,8 @@ def _said_yes(store: Store, action: str, said: Verdict) -> Verdict | Approval:
         if before is None:
             store.append([yes, ticket, _noted(said, "decision.first_yes")])
             return yes
-        both = replace(said, reason=said.reason or before.reason)
+        why = said.reason or before.reason
+        both = replace(said, reason=why, first_yes_by=before.approved_by)
         store.append([yes, both, _noted(both, f"decision.{both.verdict}", before)])
         return both
 

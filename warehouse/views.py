@@ -17,12 +17,14 @@ WITH deeds AS (
 ), joined AS (
     SELECT d.*,
         v.verdict, v.parameters AS verdict_parameters, v.action_hash AS verdict_action_hash,
-        v.decided_by, v.via AS decided_via, v.reason AS verdict_reason, v.decided_at,
+        v.decided_by, coalesce(v.first_yes_by || ' and ', '') || v.decided_by AS deciders,
+        v.via AS decided_via, v.reason AS verdict_reason, v.decided_at,
         deed.phase AS execution_phase, deed.detail AS execution_detail,
         deed.result AS execution_result,
         deed.intended_at AS execution_intended_at, deed.ended_at AS execution_ended_at,
         u.requested_by AS undo_requested_by, u.reason AS undo_reason,
         u.requested_at AS undo_requested_at,
+        w.withdrawn_by, w.reason AS withdrawal_reason, w.withdrawn_at,
         undo.phase AS undo_phase, undo.detail AS undo_detail, undo.ended_at AS undo_ended_at,
         o.realised_gain_usd_per_hour, o.realised_gain_low_usd_per_hour,
         o.realised_gain_high_usd_per_hour, o.method AS outcome_method, o.did_harm,
@@ -34,6 +36,7 @@ WITH deeds AS (
     LEFT JOIN deeds deed ON deed.decision_id = d.decision_id AND deed.kind = 'do'
     LEFT JOIN deeds undo ON undo.decision_id = d.decision_id AND undo.kind = 'undo'
     LEFT JOIN undo_requests u ON u.decision_id = d.decision_id
+    LEFT JOIN withdrawals w ON w.decision_id = d.decision_id
     LEFT JOIN outcomes o ON o.decision_id = d.decision_id
 ), stated AS (
     SELECT *, CASE
@@ -42,6 +45,7 @@ WITH deeds AS (
         WHEN verdict IS NULL THEN 'waiting'
         WHEN verdict = 'reject' THEN 'rejected'
         WHEN verdict = 'lapse' THEN 'lapsed'
+        WHEN withdrawn_at IS NOT NULL THEN 'withdrawn'
         WHEN undo_phase = 'succeeded' THEN 'undone'
         WHEN undo_phase IN ('failed', 'refused') THEN 'undo_failed'
         WHEN undo_requested_at IS NOT NULL THEN 'undoing'

@@ -53,6 +53,7 @@ _ON_THE_CLOCK = (
     ("verdicts", "decided_at"),
     ("executions", "happened_at"),
     ("undo_requests", "requested_at"),
+    ("withdrawals", "withdrawn_at"),
     ("outcomes", "measured_at"),
     ("node_health", "judged_at"),
     ("node_incidents", "happened_at"),

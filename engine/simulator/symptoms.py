@@ -68,7 +68,7 @@ def symptoms(pool: LivePool) -> Symptoms:
     """The ailing nodes of a pool and what their sick GPU counts."""
     node = _ailing(pool)
     start = pool.now // COUNTER_SECONDS * COUNTER_SECONDS
-    codes = np.stack([_codes(pool, node, at) for at in _grid(start, pool.now)] or [0 * node])
+    codes = _codes(pool, node, _grid(start, pool.now))
     return Symptoms(
         node=node,
         slot=_slots(pool, node),
@@ -92,16 +92,15 @@ def gpu_events(
             slot = int(_slots(pool, np.array([node]))[0])
             rows.append((at, node, slot, "xid", 79))
             rows.append((at, node, slot, "gpu_lost", None))
-    ailing, working = _ailing(pool), _working(pool)
-    for at in _grid(since, pool.now):
-        rows += _shown(pool, ailing, _codes(pool, ailing, at), at)
-        rows += _shown(pool, working, _application_codes(pool, working, at), at)
+    grid, ailing, working = _grid(since, pool.now), _ailing(pool), _working(pool)
+    rows += _shown(pool, ailing, _codes(pool, ailing, grid), grid)
+    rows += _shown(pool, working, _application_codes(pool, working, grid), grid)
     return _frame(pool, sorted(rows, key=lambda row: row[:3]), instant)
 
 
-def _grid(since: int, until: int) -> range:
+def _grid(since: int, until: int) -> Integers:
     first = (since // SYMPTOM_SECONDS + 1) * SYMPTOM_SECONDS
-    return range(first, until + 1, SYMPTOM_SECONDS)
+    return np.arange(first, until + 1, SYMPTOM_SECONDS, dtype=np.int64)
 
 
 def _ailing(pool: LivePool) -> Integers:
@@ -128,28 +127,41 @@ def _slots(pool: LivePool, node: Integers) -> Integers:
     return (draws * pool.settings.node_gpus).astype(np.int64)
 
 
-def _codes(pool: LivePool, node: Integers, at: int) -> Integers:
-    """The XID that each ailing node reports at a point of the grid; 0 for none."""
-    shows = uniforms(pool.seed, at, node, SALT_SHOWS)[: len(node)] < SHOWS_RATIO
-    which = uniforms(pool.seed, at, node, SALT_CODE)[: len(node)]
-    found = np.zeros(len(node), np.int64)
+def _codes(pool: LivePool, node: Integers, at: Integers) -> Integers:
+    """The XID that each ailing node reports at points of the grid; 0 for none, shape (at, node)."""
+    found = np.zeros((len(at), len(node)), np.int64)
+    if not found.size:
+        return found
+    shows = uniforms(pool.seed, at[:, None], node, SALT_SHOWS) < SHOWS_RATIO
+    which = uniforms(pool.seed, at[:, None], node, SALT_CODE)
+    ailments = _ailments(pool, node)
     for ailment, codes in _CODES.items():
         if codes:
-            mine = shows & (_ailments(pool, node) == ailment)
+            mine = shows & (ailments == ailment)
             found[mine] = np.array(codes)[(which[mine] * len(codes)).astype(np.int64)]
     return found
 
 
-def _application_codes(pool: LivePool, node: Integers, at: int) -> Integers:
-    shows = uniforms(pool.seed, at, node, SALT_JOB)[: len(node)] < APPLICATION_RATIO
-    which = uniforms(pool.seed, at, node, SALT_CODE)[: len(node)]
-    codes = np.array(_APPLICATION_CODES)[(which * len(_APPLICATION_CODES)).astype(np.int64)]
-    return np.where(shows, codes, 0)
+def _application_codes(pool: LivePool, node: Integers, at: Integers) -> Integers:
+    found = np.zeros((len(at), len(node)), np.int64)
+    if not found.size:
+        return found
+    shows = uniforms(pool.seed, at[:, None], node, SALT_JOB) < APPLICATION_RATIO
+    if shows.any():
+        which = uniforms(pool.seed, at[:, None], node, SALT_CODE)[shows]
+        codes = (which * len(_APPLICATION_CODES)).astype(np.int64)
+        found[shows] = np.array(_APPLICATION_CODES)[codes]
+    return found
 
 
-def _shown(pool: LivePool, node: Integers, codes: Integers, at: int) -> list[tuple[Any, ...]]:
+def _shown(pool: LivePool, node: Integers, codes: Integers, at: Integers) -> list[tuple[Any, ...]]:
+    if not codes.any():
+        return []
     slots = _slots(pool, node)
-    return [(at, int(node[i]), int(slots[i]), "xid", int(codes[i])) for i in np.flatnonzero(codes)]
+    return [
+        (int(at[t]), int(node[i]), int(slots[i]), "xid", int(codes[t, i]))
+        for t, i in np.argwhere(codes)
+    ]
 
 
 def _frame(

@@ -3,7 +3,7 @@
   var functions = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
   var colors = {
     queued: "amber-4", running: "harbour-5", finished: "gray-5", failed: "red-6", left: "orange-5", waiting: "amber-4",
-    approved: "blue-5", carrying_out: "blue-5", carried_out: "harbour-5", measured: "harbour-5", rejected: "gray-5", lapsed: "gray-5",
+    approved: "blue-5", withdrawn: "gray-5", carrying_out: "blue-5", carried_out: "harbour-5", measured: "harbour-5", rejected: "gray-5", lapsed: "gray-5",
     refused: "orange-5", undoing: "blue-5", undone: "grape-5", undo_failed: "red-6", shadow: "indigo-4", noted: "gray-5",
   };
   functions.State = function (props) {
@@ -13,6 +13,23 @@
     return window.React.createElement("span", { className: "state-cell" },
       window.React.createElement("i", { style: { background: "var(--mantine-color-" + (colors[value] || "gray-5") + ")" } }),
       words.charAt(0).toUpperCase() + words.slice(1));
+  };
+  var judged = {
+    helped: ["▲", "helped", "good"], harmed: ["▼", "harmed", "bad"], inconclusive: ["≈", "inconclusive", "dim"], unmeasured: ["–", "not measured", "dim"],
+  };
+  /* What came of it: the figure, how it is judged, and whether it is a success, each in words. */
+  functions.Realised = function (props) {
+    var row = props.data;
+    if (!row || !row.execution_phase && !row.outcome_judgement && props.value === null) { return "–"; }
+    var make = window.React.createElement, known = judged[row.outcome_judgement], was_done = row.execution_phase === "succeeded";
+    var figure = window.dashAgGridFunctions.asSignedUsd(props.value);
+    if (!known) { return figure; }
+    var word = (was_done || known[2] === "dim" ? "" : "would have ") + known[1];
+    var met = row.outcome_criterion_is_met;
+    var success = !was_done || met === null || met === undefined ? "" : met ? ", success" : ", no success";
+    return make("span", { className: "realised", title: row.outcome_criterion || "" },
+      row.outcome_judgement === "unmeasured" ? "" : make("span", { className: "nowrap" }, figure),
+      make("span", { className: "sub " + known[2] }, known[0] + " " + word + success));
   };
   /* An expected gain's interval, and what came of it, on one scale for the whole column. */
   functions.Gain = function (props) {

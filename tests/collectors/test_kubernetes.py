@@ -294,6 +294,8 @@ def test_what_a_pool_is_scaled_by_is_told_when_it_changes(cluster: StandIn, tmp_
     assert (claim.kind, claim.pool, claim.is_admitted) == ("node_claim", "fixed", True)
     (node,) = found.of(ClusterNode)
     assert (node.node_id, node.node_claim) == (claim.subject, claim.workload_id)
+    cluster.faults.storm(500, 1, f"GET {NODEPOOL}/fixed$")
+    assert "is scaled by can't be read just now" in " ".join(scene.read().notes)
     assert not scene.read().of(ScaleTarget)
     scene.change(f"{NODEPOOL}/fixed", "spec", "replicas", to=3)
     scene.cluster.tick()

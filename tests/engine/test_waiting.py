@@ -273,3 +273,19 @@ def test_a_failed_job_neither_runs_nor_waits(played: Played) -> None:
     seen = observed(played.store, played.now)[NAME]
     assert "broken" not in seen.jobs["job_id"]
     assert "waits" in seen.waiting["job_id"]
+
+
+def test_what_is_withdrawn_while_it_waits_is_measured_but_never_done(played: Played) -> None:
+    proposed(played)
+    approve(played)
+    kill(played, True)
+    follow_up(played)
+    decisions.withdraw(played.store, "decision-1", by="bob", reason="not today", now=played.now)
+    kill(played, False)
+    follow_up(played)
+    assert (state(played), price(played)) == ("withdrawn", 2.89)
+    played.forward(timedelta(hours=1))
+    follow_up(played)
+    read = decisions.decision(played.store, "decision-1", now=played.now)
+    assert (read.state, read.outcome_method, read.did_harm) == ("withdrawn", "twin", False)
+    assert played.store.rows(Execution, "SELECT * FROM executions") == []

@@ -74,8 +74,8 @@ def test_a_promise_counts_one_and_many(candidate: Candidate, gain: Gain, expecte
         ("pre_warm", {"nodes": 1}, "1 node ready ahead of time"),
         ("rebalance", {"node_ids": "a,b"}, "emptying and releasing a, b"),
         ("migrate_job", {"job_id": "team/train", "node_id": "a"}, "moving team/train off a"),
-        ("quarantine_node", {"node_id": "a"}, "a in quarantine"),
-        ("repair_node", {"node_id": "a"}, "a repaired"),
+        ("quarantine_node", {"node_id": "a"}, "the quarantine of a"),
+        ("repair_node", {"node_id": "a"}, "the repair of a"),
         ("do_nothing", {}, "doing nothing"),
     ],
 )

@@ -195,6 +195,9 @@ def test_limits_are_saved_by_admins_and_undone_is_by_operators(filled: Console, 
         refusal = NotAllowed if role == "viewer" else decisions.NotUndoable
         with pytest.raises(refusal):
             pages("decisions").undo(1, "because", SHOWN.decision_id)
+        refusal = NotAllowed if role == "viewer" else decisions.NotWithdrawable
+        with pytest.raises(refusal):
+            pages("decisions").withdraw(1, "because", SHOWN.decision_id)
     assert written(filled) == before
 
 
@@ -211,8 +214,9 @@ def test_every_callback_that_notifies_or_reads_the_record_is_among_those(console
         "admin-limits-save", "shell-speed", "decisions-approve", "overview-approve",
         "decisions-confirm", "decisions-undo", "engine-dial", "engine-back-confirm",
         "admin-four-eyes", "admin-freeze-add", "admin-window-add", "admin-window-remove",
-        "decisions-second",
-        "decisions-grid", "jobs-grid", "jobs-download", "engine-grid", "engine-download",
+        "decisions-second", "decisions-withdraw", "decisions-forgone-grid",
+        "decisions-forgone-download", "decisions-grid", "jobs-grid", "jobs-download",
+        "engine-grid", "engine-download",
         "market-grid", "market-download", "market-propose",
         "benchmarks-save", "benchmarks-download",
         # these show what every viewer may see

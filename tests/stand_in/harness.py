@@ -26,6 +26,8 @@ KUBECONFIG = "PILOTHOUSE_TEST_KUBECONFIG"
 """Environment variable with the kubeconfig of a real cluster."""
 MARK = "pilothouse.dev/test"
 POLL_SECONDS = 0.5
+DELETE_TRIES = 30
+DELETE_PAUSE_SECONDS = 1.0
 HOMES = "/api/v1/namespaces"
 Body = dict[str, Any]
 
@@ -190,17 +192,40 @@ class Harness:
         """Take away what was made: owners, then pods, which nobody makes anew, then the rest."""
         last = [path for path in self._made if path.startswith(("/api/v1/nodes", HOMES))]
         last = [path for path in last if path.count("/") == 4]
-        self._delete([path for path in self._made if path not in last])
+        left = self._kept([path for path in self._made if path not in last])
         with suppress(ClusterError):
             for pod in self.pods():
                 options = {"gracePeriodSeconds": 0}
                 self.api.delete(self.path("v1", "pods", pod["metadata"]["name"]), options)
-        self._delete(last)
+        self._forget_events([path.rsplit("/", 1)[1] for path in last if "/nodes/" in path])
+        left += self._kept(last)
+        assert not left, f"could not be taken away again: {', '.join(left)}"
 
-    def _delete(self, paths: list[str]) -> None:
-        for path in reversed(paths):
+    def _forget_events(self, nodes: list[str]) -> None:
+        """Events about nodes stand in `default`, which is not ours."""
+        for node in nodes:
             with suppress(ClusterError):
+                folder, about = "/api/v1/namespaces/default/events", f"involvedObject.name={node}"
+                for event in self.api.get(folder, fieldSelector=about)["items"]:
+                    self.api.delete(f"{folder}/{event['metadata']['name']}")
+
+    def _kept(self, paths: list[str]) -> list[str]:
+        """Delete them, the last made first; those that could not be."""
+        return [path for path in reversed(paths) if not self._is_deleted(path)]
+
+    def _is_deleted(self, path: str) -> bool:
+        """Asked again for a while: a busy server must not keep what is ours."""
+        pause = threading.Event()
+        for _ in range(DELETE_TRIES):
+            try:
                 self.api.delete(path, {"propagationPolicy": "Background"})
+            except NotFound:
+                return True
+            except ClusterError:
+                pause.wait(DELETE_PAUSE_SECONDS)
+            else:
+                return True
+        return False
 
 
 def _only_ours(node: Body) -> bool:

@@ -120,3 +120,19 @@ def test_every_action_type_can_stand_in_it(store: Store) -> None:
     found = forgone(store)
     assert set(found["action"]) == set(known)
     assert set(found["fate"]) <= set(FATES)
+
+
+def test_it_is_asked_for_one_fate(store: Store) -> None:
+    store.append([held_back(NOON)])
+    propose(store, "shadow", mode="shadow")
+    assert not_done(store, fate="shadow").total == 1
+    assert forgone(store, fate="held_back")["count"].to_list() == [1]
+
+
+def test_what_was_withdrawn_stands_in_it_with_its_reason(store: Store) -> None:
+    propose(store, "d")
+    decisions.approve(store, "d", by="ada", via="api", now=NOON)
+    assert forgone(store).is_empty()
+    decisions.withdraw(store, "d", by="ben", reason="the job is over", now=NOON)
+    (row,) = not_done(store).rows.iter_rows(named=True)
+    assert (row["fate"], row["why"], row["expected_usd"]) == ("withdrawn", "the job is over", 31.0)
