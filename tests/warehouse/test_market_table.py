@@ -68,8 +68,8 @@ def test_what_may_be_chosen_is_what_is_there(store: Store) -> None:
             make_offer(region="east"),
             MarketPercentile(
                 scope="market", gpu_model="B200", model="B200", price_kind="mixed",
-                lowest_usd_per_gpu_hour=4.0, source="someone", payload_digest="0", measured_at=NOON - 9 * HOUR,
-                stored_at=NOON,
+                lowest_usd_per_gpu_hour=4.0, source="someone", payload_digest="0",
+                measured_at=NOON - 9 * HOUR, stored_at=NOON,
             ),
         ]
     )  # fmt: skip
