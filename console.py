@@ -39,11 +39,17 @@ from engine.simulator.session import FleetAsked, FleetSession
 from engine.twin.judge import RowsJudge
 from pages._context import ConsoleStatus, Context
 from pages._shell import create_pages
-from warehouse import controls, fleet, money, offers
+from warehouse import controls, fleet, market, money, offers
 from warehouse.clock import Clock, WallClock
 from warehouse.last_told import last_told
 from warehouse.people import Passwords, has_admin
-from warehouse.records import ClockJump, CollectorRun
+from warehouse.records import (
+    BenchmarkScore,
+    ClockJump,
+    CollectorRun,
+    MarketMetric,
+    Pool,
+)
 from warehouse.settings import Settings
 from warehouse.store import Location, Store
 from warehouse.tokens import first_sign_in, make_admin
@@ -61,6 +67,10 @@ SNAPSHOT_DAYS = 2.0
 """How long the data can be asked what it was."""
 RUN_DAYS = 14.0
 """How long collector runs are kept."""
+METRIC_DAYS = 90.0
+"""How long the metrics of comparison are kept; they are worked out again from the offers."""
+SCORE_DAYS = 400.0
+"""How long the history of scores reaches."""
 
 log = logging.getLogger("pilothouse")
 
@@ -207,7 +217,7 @@ class Console:
             self.runner.record_absent(name, absent)
         for collector in found.present:
             if isinstance(collector, KubernetesCollector):
-                hands = CollectorHands(price_of=self._price_now)
+                hands = CollectorHands(price_of=self._price_now, market_of=self._market_now)
                 collector.remember(last_told(self.store, now=self.wall.now()), hands)
         schedule(self.scheduler, self.runner, found.present)
         if self.session and is_live:
@@ -231,6 +241,12 @@ class Console:
             print("The cluster is read, and steered once this console leads.", flush=True)
         if self.session and is_live:
             print(f"The fleet runs live, {self.session.clock.speed:g} times as fast.", flush=True)
+
+    def _market_now(self, pool: Pool) -> float | None:
+        found = market.market_price(
+            self.store, pool.gpu_model, self.wall.now(), memory_bytes=pool.gpu_memory_bytes
+        )
+        return found.median_usd_per_gpu_hour if found else None
 
     def _look_at_market(self, _: datetime) -> None:
         self.market.run()
@@ -265,6 +281,8 @@ class Console:
         self._roll_up()
         fleet.drop_samples(self.store, keep=timedelta(days=self.settings.sample_days))
         self.store.delete_before(CollectorRun, now - timedelta(days=RUN_DAYS))
+        self.store.delete_before(MarketMetric, now - timedelta(days=METRIC_DAYS))
+        self.store.delete_before(BenchmarkScore, now - timedelta(days=SCORE_DAYS))
         self.store.tidy(keep_snapshots_since=now - timedelta(days=SNAPSHOT_DAYS))
 
     def _watch_clock(self) -> None:

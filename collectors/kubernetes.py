@@ -29,7 +29,7 @@ from collectors.kubernetes_scaling import scale_targets
 from collectors.kubernetes_sight import Sight
 from collectors.kubernetes_telling import Teller
 from warehouse.last_told import LastTold
-from warehouse.records import ScaleTarget
+from warehouse.records import Pool, ScaleTarget
 
 KINDS_ASKED_AGAIN = timedelta(minutes=10)
 """After so long it is asked again whether Kueue, Karpenter and Cluster API are there."""
@@ -73,6 +73,8 @@ class Hands:
 
     price_of: Callable[[str], float | None] = lambda pool: None
     """A pool's newest price in the price list; the pools file's holds without it."""
+    market_of: Callable[[Pool], float | None] = lambda pool: None
+    """The market's price of a pool's GPU in USD per GPU-hour, where anybody knows it."""
     seconds: Callable[[], float] = time.monotonic
     """A clock for the time a pass takes."""
 
@@ -87,7 +89,11 @@ class KubernetesCollector(Collector):
         self._settings = settings
         self._api = api
         self._hands = hands
-        self._teller = Teller(settings, lambda pool: self._hands.price_of(pool))
+        self._teller = Teller(
+            settings,
+            lambda pool: self._hands.price_of(pool),
+            lambda pool: self._hands.market_of(pool),
+        )
         self._followers = {kind.name: self._follower(kind) for kind in core_kinds(settings)}
         self._besides: set[str] = set()
         self._kinds_asked_at: datetime | None = None

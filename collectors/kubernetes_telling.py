@@ -59,8 +59,14 @@ class _Told:
 class Teller:
     """Tells a cluster's rows, pass after pass."""
 
-    def __init__(self, settings: ClusterSettings, price_of: Callable[[str], float | None]) -> None:
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        price_of: Callable[[str], float | None],
+        market_of: Callable[[Pool], float | None] = lambda pool: None,
+    ) -> None:
         self._terms = settings.pools
+        self._market_of = market_of
         self._price_of: PriceOf = lambda pool: price_of(pool) or self._price_said(pool)
         self._work = Work(self._price_of)
         self._reports = Reports()
@@ -208,7 +214,8 @@ class Teller:
             if price is None:
                 unpriced.append(name)
             come = coming.count(name)
-            yield pool_state(pool, nodes[name], jobs[name], come, counts, price or 0.0, now)
+            read = pool_state(pool, nodes[name], jobs[name], come, counts, price or 0.0, now)
+            yield replace(read, market_usd_per_gpu_hour=self._market_of(pool))
         if unpriced:
             yield Note(
                 f"no price is known of {', '.join(unpriced)}, so 0 stands in its place: give "

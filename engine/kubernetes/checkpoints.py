@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.request
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from cluster.api import Api, Body
-from cluster.errors import NotFound
+from cluster.errors import Forbidden, Invalid, NotFound
 from engine.kubernetes.marks import (
     CHECKPOINT_URL,
     CHECKPOINTED,
@@ -35,6 +36,8 @@ from engine.kubernetes.objects import (
 )
 from engine.kubernetes.steps import Answer, Done, Found, Left, LeftNode, Refused, Stale, Step, Wait
 
+UNTIDIED = (Forbidden, Invalid, NotFound, LookupError, TypeError, ValueError, AttributeError)
+"""What asking again would not mend; it leaves marks on a job, and is no reason to move it back."""
 ANSWER_SECONDS = 3.0
 """A hook says at once that it has checkpointed, or else lets the job say so by annotation."""
 LONGEST_ANSWER_BYTES = 65_536
@@ -153,7 +156,8 @@ class Checkpoint(Step):
 
 @dataclass
 class LetGo(Step):
-    """A moved job is its own again: our marks come off."""
+    """A moved job is its own again: our marks come off. Where they can't, the move stands all the
+    same, and the marks come off when the console starts next."""
 
     name: ClassVar[str] = "let_go"
     changes: ClassVar[bool] = False
@@ -162,8 +166,17 @@ class LetGo(Step):
     decision_id: str = field(kw_only=True)
 
     def take(self, found: Found) -> Done | Wait:
-        let_go(self.api, self.job_id, None, self.decision_id)
+        try:
+            let_go(self.api, self.job_id, None, self.decision_id)
+        except UNTIDIED as error:
+            return self._left(str(error))
         return Done()
+
+    def at_deadline(self, found: Found, why: str) -> Done:
+        return self._left(why)
+
+    def _left(self, why: str) -> Done:
+        return Done({"left": f"our marks are still on job {self.job_id}: {why}"})
 
 
 def let_go(api: Api, job_id: str, uid: str | None, decision_id: str) -> None:
@@ -179,12 +192,17 @@ def let_go(api: Api, job_id: str, uid: str | None, decision_id: str) -> None:
     }
     for pod in pods_of(api, job):
         if annotations_of(pod).get(REQUESTED) == decision_id:
-            body = {"metadata": {"annotations": {REQUESTED: None}}}
-            api.patch(pod_path(meta(pod)["namespace"], meta(pod)["name"]), body)
+            _unmark_pod(api, pod)
     if ours:
         version = meta(job)["resourceVersion"]
         body = {"metadata": {"resourceVersion": version, "annotations": ours}}
         api.patch(job_path(job_id), body)
+
+
+def _unmark_pod(api: Api, pod: Body) -> None:
+    body = {"metadata": {"annotations": {REQUESTED: None}}}
+    with contextlib.suppress(NotFound):  # it has just ended, and its mark with it
+        api.patch(pod_path(meta(pod)["namespace"], meta(pod)["name"]), body)
 
 
 def called(url: str, request_id: str) -> str | None:

@@ -21,6 +21,8 @@ COMMAND = "command"
 """Where a row's `found` names its command."""
 GATE = "gate"
 """In the answer of a wait that is none of the step's own: the gate was shut."""
+BACK = "back"
+"""In the answer of a wait of a step's own while it is taken back."""
 _WEIGHTS: dict[str, int] = {
     "waiting": 0,
     "intended": 1,
@@ -74,6 +76,17 @@ class Entry:
         intents = [row.happened_at for row in self.rows if row.phase == "intended"]
         waits = [row.happened_at for row in self.rows if not row.answer.get(GATE)]
         return intents[-1] if intents else (waits or [self.last.happened_at])[0]
+
+    @property
+    def back_since(self) -> datetime | None:
+        """From when its taking back waits for what it takes back; a shut gate begins it anew."""
+        since: datetime | None = None
+        for row in self.rows:
+            if row.answer.get(GATE):
+                since = None
+            elif row.answer.get(BACK):
+                since = since or row.happened_at
+        return since
 
     @property
     def last(self) -> ExecutionStep:

@@ -69,8 +69,14 @@ class Migration:
         return [
             Suspend(self.target, asking, **of_job),
             WaitSuspended(self.target, waits.suspend_seconds, workload=workload, **of_job),
-            Move(self.target, asking, **off),
-            Resume(self.target, asking, workload=workload, **of_job),
+            Move(self.target, asking, back_seconds=waits.suspend_seconds, **off),
+            Resume(
+                self.target,
+                asking,
+                back_seconds=waits.suspend_seconds,
+                workload=workload,
+                **of_job,
+            ),
             Verify(self.target, waits.move_seconds, pods=asked["pods"], **off),
             LetGo(self.target, asking, job_id=self.job_id, decision_id=self.decision_id, **place),
         ]

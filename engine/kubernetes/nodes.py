@@ -83,7 +83,8 @@ class Uncordon(Step):
     def take(self, found: Found) -> Done | Wait:
         whose = found.get("decision_id")
         if not whose or not self._is_ours(whose):
-            return Done({"is_open": False, "why": "it is not cordoned by us"})
+            is_open = not is_cordoned(read_node(self.api, self.node_id))
+            return Done({"is_open": is_open, "why": "it is not cordoned by us"})
         left = uncordon(self.api, self.node_id, whose, found["uid"])
         return Done({"is_open": left is None, "why": left.why if left else None})
 
@@ -93,7 +94,8 @@ class Uncordon(Step):
 
 @dataclass
 class StayCordoned(Step):
-    """A node is still closed by us, after all that took its time; one that is gone does no harm."""
+    """A node is still closed by us, after all that took its time; one that is gone does no harm.
+    Where nobody can say, it is taken to be: what was moved off is no safer on an open node."""
 
     name: ClassVar[str] = "still_cordoned"
     changes: ClassVar[bool] = False
@@ -106,9 +108,15 @@ class StayCordoned(Step):
             node = self.api.get(node_path(self.node_id))
         except NotFound:
             return Done({"is_gone": True})
-        if not is_cordoned(node) or annotations_of(node).get(DECISION) != self.decision_id:
+        whose = annotations_of(node).get(DECISION)
+        if not is_cordoned(node) or whose != self.decision_id:
+            if whose == self.decision_id:
+                unmark_open(self.api, node)
             raise Stale(f"somebody else opened node {self.node_id} meanwhile")
         return Done()
+
+    def at_deadline(self, found: Found, why: str) -> Done:
+        return Done({"is_known": False, "why": why})
 
 
 @dataclass
@@ -158,6 +166,15 @@ def uncordon(api: Api, node_id: str, decision_id: str, uid: str | None) -> Left 
     elif is_cordoned(node):
         return Left(f"node {node_id} is cordoned by {whose or 'somebody else'} by now")
     return None
+
+
+def unmark_open(api: Api, node: Body) -> None:
+    """Take our mark off a node that was read as open: whoever cordons it next, it is not us.
+
+    Raises:
+        Conflict: it has changed since it was read.
+    """
+    _set_cordon(api, node, False, None)
 
 
 def _set_cordon(api: Api, node: Body, is_closed: bool, decision_id: str | None) -> None:

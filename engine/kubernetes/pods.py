@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from cluster.api import Api, Body
-from cluster.errors import Conflict, NotFound, TooManyRequests, Unavailable
+from cluster.errors import (
+    ClusterError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    TooManyRequests,
+    Unavailable,
+)
 from engine.kubernetes.marks import CHECKPOINTS, is_true
 from engine.kubernetes.objects import (
     annotations_of,
@@ -66,24 +74,33 @@ class Evict(Step):
     pods: list[dict[str, Any]] = field(default_factory=list, kw_only=True)
     gate: Callable[[], str | None] = field(default=lambda: None, repr=False, kw_only=True)
     """Asked before every eviction: each is a change of its own."""
+    refused: dict[str, str] = field(default_factory=dict, init=False)
+    """Pods that may never go, as far as the last asking tells, and why."""
 
     def take(self, found: Found) -> Done | Wait:
         why = {pod["pod"]: self._ask(pod) for pod in self.pods}
-        waiting = sorted(name for name, reason in why.items() if reason is not None)
+        waiting = sorted(
+            name for name, reason in why.items() if reason and name not in self.refused
+        )
         if not waiting:
-            return Done({"evicted": [pod["pod"] for pod in self.pods], "stays": []})
+            return self._over(self.refused)
         return Wait(f"{why[waiting[0]]}: {', '.join(waiting)}")
 
     def at_deadline(self, found: Found, why: str) -> Done:
         left = [pod["pod"] for pod in self.pods if self._is_there(pod)]
-        gone = [pod["pod"] for pod in self.pods if pod["pod"] not in left]
         said = f"not evicted within {self.seconds:.0f} s ({why})"
-        return Done({"evicted": gone, "stays": [{"pod": pod, "why": said} for pod in left]})
+        return self._over({pod: self.refused.get(pod, said) for pod in left})
+
+    def _over(self, left: dict[str, str]) -> Done:
+        gone = [pod["pod"] for pod in self.pods if pod["pod"] not in left]
+        stuck = [{"pod": pod, "why": why} for pod, why in left.items()]
+        return Done({"evicted": gone, "stays": stuck})
 
     def _ask(self, pod: dict[str, Any]) -> str | None:
         """Evict one pod; why it is still there, None once it is gone."""
         namespace, _, name = pod["pod"].partition("/")
         path = pod_path(namespace, name)
+        self.refused.pop(pod["pod"], None)
         now = self._read(path, pod["uid"])
         if now is None:
             return None
@@ -110,6 +127,9 @@ class Evict(Step):
             )
         except Unavailable as error:  # several budgets over one pod are a 500, for instance
             return f"not accepted ({error.status})"
+        except (Forbidden, Invalid) as error:  # an admission webhook; the other pods may go
+            self.refused[pod["pod"]] = f"its eviction is refused: {error}"
+            return self.refused[pod["pod"]]
         return "pods are ending"
 
     def _read(self, path: str, uid: str) -> Body | None:
@@ -121,7 +141,10 @@ class Evict(Step):
 
     def _is_there(self, pod: dict[str, Any]) -> bool:
         namespace, _, name = pod["pod"].partition("/")
-        return self._read(pod_path(namespace, name), pod["uid"]) is not None
+        try:
+            return self._read(pod_path(namespace, name), pod["uid"]) is not None
+        except ClusterError:
+            return True  # as far as anybody knows
 
     def take_back(self, found: Found, answer: Answer) -> Wait | Left | None:
         return None

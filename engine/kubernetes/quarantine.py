@@ -49,7 +49,8 @@ class Quarantine(Deed):
         )
         steps: list[Step] = [
             cordon,
-            Survey(self.target, asking, api=self.api, node_id=self.node_id),
+            # as long as evictions: a short outage must not open a node that is ill
+            Survey(self.target, self.settings.evict_seconds, api=self.api, node_id=self.node_id),
         ]
         there = ran.answer("survey", self.target)
         if there is None:

@@ -2,7 +2,9 @@
 
 A decision that is under way goes on by itself. A node that is quarantined stays so. Whatever else
 is marked by a decision that has ended is given back: a node opened, a job resumed with its affinity
-as it was found. What a decision unknown here has marked is left alone, and said.
+as it was found. A quarantined node that somebody else opened loses our mark, so that it does not
+pass for ours once they cordon it again. What a decision unknown here has marked is left alone, and
+said.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from engine.kubernetes.checkpoints import let_go
 from engine.kubernetes.jobs import REQUIRED, not_suspended, resume
 from engine.kubernetes.journal import Journal
 from engine.kubernetes.marks import DECISION, SUSPENDED
-from engine.kubernetes.nodes import uncordon
-from engine.kubernetes.objects import annotations_of, job_path, meta, name_of
+from engine.kubernetes.nodes import uncordon, unmark_open
+from engine.kubernetes.objects import annotations_of, is_cordoned, job_path, meta, name_of
 from engine.kubernetes.steps import Left
 from warehouse.store import Store
 
@@ -44,6 +46,11 @@ class Marked:
         """As the target of a step."""
         return f"{self.kind}/{name_of(self.body)}"
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is a node that takes no new pods."""
+        return self.kind == "node" and is_cordoned(self.body)
+
 
 def reconcile(store: Store, api: Api, now: datetime) -> list[str]:
     """Give back what no decision holds any more; a sentence and a row for each such thing.
@@ -55,7 +62,7 @@ def reconcile(store: Store, api: Api, now: datetime) -> list[str]:
     for marked in _marked(api):
         action, state = _stands(store, marked.decision_id)
         is_quarantined = action == "quarantine_node" and state in HOLDING
-        if state in OPEN or (marked.kind == "node" and is_quarantined):
+        if state in OPEN or (is_quarantined and marked.is_closed):
             continue
         journal = Journal(store, marked.decision_id)
         why = _given_back(api, marked, journal) if state else "no decision of that id is known here"
@@ -103,13 +110,15 @@ def _stands(store: Store, decision_id: str) -> tuple[str | None, str | None]:
 def _given_back(api: Api, marked: Marked, journal: Journal) -> str | None:
     """Give it back; why it can't be, None where it was."""
     try:
-        if marked.kind == "node":
+        left: Left | None = None
+        if marked.kind == "node" and not marked.is_closed:
+            unmark_open(api, marked.body)  # as it was listed: somebody may cordon it just now
+        elif marked.kind == "node":
             left = uncordon(api, meta(marked.body)["name"], marked.decision_id, None)
         elif marked.kind == "job":
             left = _job_back(api, marked, journal)
         else:
             kueue.activate(api, _workload_path(api, marked.body), marked.decision_id)
-            left = None
     except NotFound:
         return None
     except ClusterError as error:

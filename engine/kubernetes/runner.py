@@ -15,6 +15,7 @@ from typing import Any
 from cluster.errors import (
     ClusterError,
     Conflict,
+    Expired,
     Forbidden,
     NotFound,
     TooManyRequests,
@@ -23,13 +24,13 @@ from cluster.errors import (
     Unreachable,
 )
 from engine.hands import CommandFailed, CommandRefused, CommandStale, CommandUnderWay
-from engine.kubernetes.journal import END, GATE, Entry, Journal
+from engine.kubernetes.journal import BACK, END, GATE, Entry, Journal
 from engine.kubernetes.steps import Away, Deed, Done, Left, Ran, Refused, Step, StepOver, Wait
 from warehouse.clock import Clock
 
 Gate = Callable[[], str | None]
 
-PASSING = (Unreachable, Unavailable, Conflict, TooManyRequests, Unauthorised, Away)
+PASSING = (Unreachable, Unavailable, Conflict, Expired, TooManyRequests, Unauthorised, Away)
 """What may be otherwise in a moment: asked again until the step's deadline."""
 MISREAD = (LookupError, TypeError, ValueError, AttributeError)
 """What an answer that is not as expected leads to."""
@@ -205,8 +206,10 @@ class Runner:
         self._pass_gate(step)
         entry = self._journal.entry(step.name, step.target)
         assert entry is not None
+        is_own = False
         try:
             outcome = step.take_back(entry.found, entry.answer)
+            is_own = isinstance(outcome, Wait)
         except PASSING as error:
             outcome = Wait(str(error))
         except (StepOver, ClusterError, *MISREAD) as error:
@@ -216,12 +219,21 @@ class Runner:
                 return
             outcome = Left(str(over))
         match outcome:
+            case Wait(why) if is_own and self._is_late_back(step, entry):
+                said = f"not taken back within {step.back_seconds:.0f} s: {why}"
+                self._write(step, "left", detail=said)
             case Wait(why):
-                self._wait(step, f"taking back: {why}")
+                self._wait(step, f"taking back: {why}", mark=BACK if is_own else None)
             case Left(why):
                 self._write(step, "left", detail=why)
             case None:
                 self._write(step, "reverted")
+
+    def _is_late_back(self, step: Step, entry: Entry) -> bool:
+        since = entry.back_since
+        if since is None or step.back_seconds is None:
+            return False
+        return self._clock.now() >= since + timedelta(seconds=step.back_seconds)
 
     def _give_up(self, steps: list[Step]) -> None:
         """Everything that can be is taken back: the command has failed."""
@@ -269,16 +281,16 @@ class Runner:
         why = self._gate()
         if why is not None:
             if self._journal.entries:
-                self._wait(step, why, is_gate=True)
+                self._wait(step, why, mark=GATE)
             raise CommandUnderWay(why)
 
-    def _wait(self, step: Step, why: str, *, is_gate: bool = False) -> None:
+    def _wait(self, step: Step, why: str, *, mark: str | None = None) -> None:
         entry = self._journal.entry(step.name, step.target)
         is_written = (
             entry is not None and entry.last.phase == "waiting" and entry.last.detail == why
         )
         if self._journal.entries and not is_written:
-            self._write(step, "waiting", detail=why, answer={GATE: True} if is_gate else None)
+            self._write(step, "waiting", detail=why, answer={mark: True} if mark else None)
         raise CommandUnderWay(f"{step.name} of {step.target}: {why}")
 
     def _write(self, step: Step, phase: Any, **more: Any) -> None:
@@ -303,7 +315,7 @@ def _over(step: Step, error: Exception) -> StepOver:
     """Any end of a step as its named end."""
     if isinstance(error, StepOver):
         return error
-    if isinstance(error, Forbidden):
+    if isinstance(error, Forbidden) and " cannot " in str(error):  # else an admission's word
         return StepOver("right_missing", f"{step.name} of {step.target} lacks a right: {error}")
     if isinstance(error, NotFound):
         return Refused(GONE, f"{step.target} is gone: {error}")

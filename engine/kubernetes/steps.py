@@ -90,6 +90,9 @@ class Step:
     the command goes on."""
     stands: bool = field(default=False, kw_only=True)
     """Whether its scope, once it is finished, stands whatever comes after it: a moved job."""
+    back_seconds: float | None = field(default=None, kw_only=True)
+    """How long its taking back may wait for what it takes back, once that answers; without end
+    where there is none."""
 
     def look(self) -> Found:
         """What is there before it, with all that taking it back needs.

@@ -14,7 +14,7 @@ from collectors.base import RateLimited, Refused, Unreachable
 from collectors.kubernetes import Hands
 from collectors.kubernetes_cache import Follower, Kind
 from collectors.kubernetes_kinds import CORE, core_kinds
-from tests.collectors.kubernetes_scene import Scene, job_path, node_path
+from tests.collectors.kubernetes_scene import POOL, Scene, job_path, node_path
 from tests.stand_in import StandIn
 from warehouse.records import (
     ClusterJob,
@@ -23,10 +23,9 @@ from warehouse.records import (
     ClusterWorkload,
     DisruptionBudget,
     NodeReading,
+    Pool,
     PoolState,
 )
-
-POOL = "h100-us-east"
 
 
 @pytest.fixture
@@ -362,3 +361,18 @@ def _something_fails(cluster: StandIn, chance: random.Random) -> None:
         cluster.faults.lose_answers(2, "GET /api")
     else:
         cluster.faults.down() if chance.random() < 0.5 else cluster.faults.up()
+
+
+def test_the_market_stands_beside_our_price_where_somebody_knows_it(
+    cluster: StandIn, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def market_of(pool: Pool) -> float | None:
+        asked.append(pool.gpu_model)
+        return 2.2
+
+    cluster.add_node("n0", pool=POOL)
+    told = Scene(cluster, tmp_path, hands=Hands(market_of=market_of)).read().only(PoolState)
+    assert (told.price_usd_per_gpu_hour, told.market_usd_per_gpu_hour) == (2.6, 2.2)
+    assert asked == ["NVIDIA-H100-80GB-HBM3"]

@@ -16,12 +16,13 @@ from queue import Empty, Queue
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "a-long-enough-password"
 START_SECONDS = 90
 STOP_SECONDS = 30
+expect.set_options(timeout=30_000)  # milliseconds; a machine that is shared may be slow
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

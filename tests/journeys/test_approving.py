@@ -91,7 +91,8 @@ def test_a_scale_up_is_approved_in_the_browser_carried_out_and_measured(
     assert done["decided_via"] == "browser"
     assert_carried_out(client, done)
     page.goto(f"{console.address}/decisions?id={waiting['decision_id']}")
-    expect(page.get_by_text(re.compile(r"realised\. It (gained|lost)")).first).to_be_visible()
+    expect(page.get_by_role("heading", name="What came of it")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"It (gained|lost) \$")).first).to_be_visible()
     expect(page.get_by_text("expected over").first).to_be_visible()
     assert not errors
 

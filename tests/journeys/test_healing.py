@@ -165,5 +165,5 @@ def _is_returned(answer: dict[str, Any]) -> bool:
 def _incident_is_shown(page: Page, address: str) -> None:
     page.goto(f"{address}/fleet?node=gpu-0")
     expect(page.get_by_text("Median time to repair")).to_be_visible()
-    expect(page.get_by_text("Without waiting for people")).to_be_visible()
+    expect(page.get_by_text("Without waiting for people").first).to_be_visible()
     expect(page.get_by_text(re.compile("returned", re.IGNORECASE)).first).to_be_visible()

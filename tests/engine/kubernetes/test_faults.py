@@ -215,3 +215,17 @@ def test_another_machine_of_the_same_name_is_not_touched(handled: Handled) -> No
     error = handled.ending(decision_id, "quarantine_node", pool=POOL, node_id="gpu-a")
     assert "another machine" in str(error)
     assert DECISION not in handled.node("gpu-a")["metadata"]["annotations"]
+
+
+def test_a_list_that_is_compacted_away_while_it_is_read_is_read_again(handled: Handled) -> None:
+    handled.stand_in.add_node("gpu-a", pool=POOL)
+    handled.stand_in.faults.storm(410, 1, match="^GET /api/v1/nodes/gpu-a")
+    answer = handled.carry_out(new_id(), "quarantine_node", pool=POOL, node_id="gpu-a")
+    assert answer["node_id"] == "gpu-a"
+
+
+def test_an_admission_that_says_no_is_no_missing_right(handled: Handled) -> None:
+    handled.stand_in.add_node("gpu-a", pool=POOL)
+    handled.stand_in.faults.storm(403, 1, match="^PATCH /api/v1/nodes/gpu-a")
+    error = handled.ending(new_id(), "quarantine_node", pool=POOL, node_id="gpu-a")
+    assert str(error).startswith("not_accepted")

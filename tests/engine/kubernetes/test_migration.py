@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from cluster.errors import Invalid
 from engine.hands import CommandFailed, CommandRefused, CommandStale
+from engine.kubernetes.checkpoints import let_go
 from engine.kubernetes.jobs import kept_off
 from engine.kubernetes.marks import CHECKPOINT_URL, DECISION, KEPT_OFF, REQUESTED, SUSPENDED
 from engine.kubernetes.settings import HandsSettings
@@ -251,4 +253,86 @@ def test_a_job_whose_node_selector_names_its_host_is_not_moved(handled: Handled)
     with pytest.raises(CommandRefused, match="pinned"):
         handled.carry_out(new_id(), "migrate_job", job_id="default/train", node_id="n1")
     assert handled.nodes_of_job("train") == {"n1"}
+    assert handled.held() == {}
+
+
+# -- tidying up, and taking back what does not end ----------------------------------------
+
+
+def almost_moved(handled: Handled, decision_id: str) -> None:
+    """A job that runs elsewhere, and bears our marks still."""
+    handled.placed("train", "gpu-a", "gpu-b")
+    for _ in range(60):
+        steps = [row.step for row in handled.rows(decision_id)]
+        if "verify" in steps and handled.nodes_of_job("train") == {"gpu-b"}:
+            return
+        handled.begin(decision_id, "migrate_job", **MOVE)
+        handled.stand_in.settle(1)
+    raise AssertionError(handled.tale(decision_id))
+
+
+@pytest.mark.parametrize("status", [503, 422, 403])
+def test_a_finished_move_stands_though_our_marks_can_not_be_taken_off(
+    handled: Handled, status: int
+) -> None:
+    decision_id = new_id()
+    almost_moved(handled, decision_id)
+    handled.stand_in.faults.storm(status, 10_000, match="^PATCH")
+    answer = handled.carry_out(decision_id, "migrate_job", 20, **MOVE)
+    assert answer["node_ids"] == ["gpu-b"]
+    (let_go,) = [r for r in handled.rows(decision_id) if (r.step, r.phase) == ("let_go", "done")]
+    assert "our marks are still on job default/train" in let_go.answer["left"]
+    assert handled.job("train")["spec"]["suspend"] is False
+    assert handled.nodes_of_job("train") == {"gpu-b"}
+
+
+def test_a_pod_that_vanishes_while_marks_are_taken_off_is_passed_over(handled: Handled) -> None:
+    handled.placed("train", "gpu-a", "gpu-b")
+    handled.stand_in.faults.mute_checkpoints("train")
+    decision_id = new_id()
+    handled.begin(decision_id, "migrate_job", **MOVE)
+    handled.stand_in.faults.storm(404, 1, match="^PATCH .*/pods/")
+    let_go(handled.api, "default/train", None, decision_id)
+    assert handled.held() == {}
+
+
+class Locked:
+    """An API that lets no affinity be put back while pods still end."""
+
+    def __init__(self, api: Any) -> None:
+        self._api = api
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._api, name)
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        template = (body.get("spec") or {}).get("template")
+        if template is not None and template["spec"]["affinity"] is None:
+            raise Invalid("field is immutable", status=422)
+        return self._api.patch(path, body)
+
+
+@pytest.mark.parametrize("is_locked", [False, True])
+def test_a_job_whose_pod_never_ends_is_resumed_and_what_stays_is_said(
+    handled: Handled, is_locked: bool
+) -> None:
+    handled.wrap = Locked if is_locked else handled.wrap
+    handled.settings = HandsSettings(move_seconds=30, suspend_seconds=40)
+    handled.start()
+    handled.placed("train", "gpu-a", gpus=4, parallelism=2)
+    handled.stand_in.add_node("gpu-b", pool=POOL, gpus=4)
+    decision_id = new_id()
+    for _ in range(60):
+        if handled.nodes_of_job("train") == {"gpu-b", ""}:
+            break
+        handled.begin(decision_id, "migrate_job", **MOVE)
+        handled.stand_in.settle(1)
+    handled.stand_in.kill_node("gpu-b")  # its pods neither run nor end
+    error = handled.ending(decision_id, "migrate_job", 5, **MOVE)
+    assert isinstance(error, CommandFailed)
+    assert "resume of job/default/train: not taken back within 40 s" in str(error)
+    move = "move of job/default/train: not taken back within 40 s"
+    assert (move in str(error)) is is_locked
+    assert handled.job("train")["spec"]["suspend"] is False
+    assert ("affinity" in handled.job("train")["spec"]["template"]["spec"]) is is_locked
     assert handled.held() == {}

@@ -8,7 +8,9 @@ import pytest
 
 from engine.hands import CommandFailed, CommandRefused, CommandStale
 from engine.kubernetes.marks import DECISION, DO_NOT_DISRUPT
+from engine.kubernetes.nodes import Uncordon
 from engine.kubernetes.settings import HandsSettings
+from engine.kubernetes.steps import Done
 from tests.engine.kubernetes.cluster import POOL, Handled, new_id
 
 
@@ -197,3 +199,70 @@ def test_deadlines_are_the_operators(handled: Handled) -> None:
     handled.stand_in.faults.mute_checkpoints("train")
     _, answer = quarantine(handled, seconds=10)
     assert "within 30 s" in answer["still_running"][0]["why"]
+
+
+# -- what must not undo a quarantine ----------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["survey", "still_cordoned"])
+def test_an_outage_of_minutes_does_not_open_a_node_that_is_ill(handled: Handled, step: str) -> None:
+    handled.stand_in.add_node("gpu-a", pool=POOL)
+    match, seconds = {
+        "survey": ("^GET /api/v1/pods", 120),
+        "still_cordoned": ("^GET /api/v1/nodes/gpu-a", 70),
+    }[step]
+    decision_id, arguments = new_id(), {"pool": POOL, "node_id": "gpu-a"}
+    if step == "survey":
+        handled.stand_in.faults.storm(503, 10_000, match=match)
+    else:
+        handled.stand_in.faults.storm(503, 1, match="^GET /api/v1/pods")
+    handled.begin(decision_id, "quarantine_node", **arguments)
+    if step == "survey":
+        handled.stand_in.tick(seconds)
+        assert "503" in handled.begin(decision_id, "quarantine_node", **arguments)
+        handled.stand_in.faults.calm()
+    else:
+        handled.stand_in.faults.storm(503, 10_000, match=match)
+        assert "still_cordoned" in handled.begin(decision_id, "quarantine_node", **arguments)
+        handled.stand_in.tick(seconds)
+    handled.carry_out(decision_id, "quarantine_node", **arguments)
+    handled.stand_in.faults.calm()
+    assert handled.node("gpu-a")["spec"]["unschedulable"] is True
+    assert handled.held() == {"node/gpu-a": decision_id}
+
+
+@pytest.mark.parametrize("status", [403, 422])
+def test_a_pod_whose_eviction_is_refused_is_named_and_the_others_go(
+    handled: Handled, status: int
+) -> None:
+    handled.stand_in.add_node("gpu-a", pool=POOL)
+    handled.stand_in.add_deployment("held", gpus=1)
+    handled.stand_in.add_deployment("web", gpus=1)
+    handled.stand_in.settle(5)
+    handled.stand_in.add_node("gpu-b", pool=POOL)
+    handled.stand_in.faults.storm(status, 10_000, match="^POST .*/pods/held-.*/eviction")
+    _, answer = quarantine(handled)
+    (left,) = answer["still_running"]
+    assert left["pod"].startswith("default/held-")
+    assert "its eviction is refused: POST" in left["why"]
+    assert [pod.startswith("default/web-") for pod in answer["evicted"]] == [True]
+    assert handled.nodes_of_job("held") == {"gpu-a"}
+
+
+def test_a_node_found_open_at_the_end_loses_our_mark(handled: Handled) -> None:
+    handled.stand_in.add_node("gpu-a", pool=POOL)
+    decision_id, arguments = new_id(), {"pool": POOL, "node_id": "gpu-a"}
+    handled.stand_in.faults.storm(503, 1, match="^GET /api/v1/pods")
+    handled.begin(decision_id, "quarantine_node", **arguments)
+    handled.api.patch("/api/v1/nodes/gpu-a", {"spec": {"unschedulable": False}})
+    error = handled.ending(decision_id, "quarantine_node", **arguments)
+    assert "somebody else opened node gpu-a" in str(error)
+    assert DECISION not in handled.node("gpu-a")["metadata"].get("annotations", {})
+
+
+def test_a_node_that_is_open_already_is_reported_open(handled: Handled) -> None:
+    handled.stand_in.add_node("gpu-a", pool=POOL)
+    step = Uncordon("node/gpu-a", 60, api=handled.api, node_id="gpu-a", must=False)
+    done = step.take(step.look())
+    assert isinstance(done, Done)
+    assert done.answer["is_open"] is True

@@ -104,3 +104,18 @@ def test_the_mark_of_a_decision_unknown_here_is_said_and_left(handled: Handled) 
     assert "no decision of that id is known here" in said
     assert handled.node("gpu-a")["spec"]["unschedulable"] is True
     assert handled.rows("of-another-warehouse")[-1].phase == "left"
+
+
+def test_a_quarantined_node_that_somebody_opened_loses_our_mark_and_is_theirs(
+    handled: Handled,
+) -> None:
+    handled.stand_in.add_node("gpu-a", pool=POOL)
+    decision_id = decided(handled, "quarantine_node", "succeeded")
+    handled.carry_out(decision_id, "quarantine_node", pool=POOL, node_id="gpu-a")
+    handled.api.patch("/api/v1/nodes/gpu-a", {"spec": {"unschedulable": False}})
+    (said,) = reconcile(handled.store, handled.api, handled.clock.now())
+    assert "it was given back" in said
+    assert handled.held() == {}
+    handled.api.patch("/api/v1/nodes/gpu-a", {"spec": {"unschedulable": True}})
+    handled.ending(f"{decision_id}:undo", "return_node", pool=POOL, node_id="gpu-a")
+    assert handled.node("gpu-a")["spec"]["unschedulable"] is True
