@@ -13,14 +13,19 @@ from datetime import timedelta
 from typing import Any
 
 from engine.actions import Afterwards, Candidate
-from engine.actions.scale_up import running_cost_usd_per_hour, startable_nodes
+from engine.actions.scale_up import (
+    release_of_started,
+    running_cost_usd_per_hour,
+    startable_nodes,
+    too_few_startable,
+    why_all_stay,
+)
 from engine.hands import Actuator, CommandRefused
 from engine.observe import PoolObservation
 from engine.policies.rule import Proposal
 from engine.simulator.settings import Economics
 from warehouse.limits import Limits
 from warehouse.records import ActionType, Forecast
-from warehouse.words import counted
 
 MARGIN_SECONDS = 3600
 """A decision is taken each quarter of an hour and a person needs time to answer it."""
@@ -61,10 +66,9 @@ class PreWarm:
         return [Candidate(self.name, f"pool/{pool}", pool, {"nodes": each}) for each in counts]
 
     def recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
-        startable = startable_nodes(seen)
-        if startable < parameters["nodes"]:
-            can = counted(startable, "node")
-            return f"only {can} can still be switched on, not {parameters['nodes']}"
+        too_few = too_few_startable(seen, int(parameters["nodes"]))
+        if too_few:
+            return too_few
         peak = peak_ahead(seen)
         if peak is not None and peak.q90 <= usable_gpus(seen):
             return f"no more than {peak.q90:.0f} GPUs are forecast by now, and as many will be on"
@@ -73,15 +77,10 @@ class PreWarm:
     def undo_recheck(
         self, seen: PoolObservation, parameters: Mapping[str, Any], result: Mapping[str, Any]
     ) -> str | None:
-        ours = [node for node in seen.nodes if node.node_id in result.get("node_ids", ())]
-        here = [node for node in ours if node.state not in ("off", "down")]
-        return "its nodes are in use" if here and all(n.gpus_used for n in here) else None
+        return why_all_stay(seen, result)
 
     def inverse(self, seen: PoolObservation, result: Mapping[str, Any]) -> Candidate | None:
-        ours = [node for node in seen.nodes if node.node_id in result.get("node_ids", ())]
-        going = [n for n in ours if n.state in ("active", "cordoned") and not n.gpus_used]
-        pool, nodes = seen.pool.pool, {"nodes": len(going)}
-        return Candidate("scale_down", f"pool/{pool}", pool, nodes) if going else None
+        return release_of_started(seen, result)
 
     def added_cost_usd_per_hour(
         self, seen: PoolObservation, parameters: Mapping[str, Any]

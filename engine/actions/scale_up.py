@@ -11,7 +11,7 @@ from engine.hands import Actuator, CommandRefused
 from engine.observe import PoolObservation
 from engine.policies.rule import Proposal
 from warehouse.limits import Limits
-from warehouse.records import ActionType
+from warehouse.records import ActionType, NodeReading
 from warehouse.words import counted
 
 STEPS_NODES = (1, 2, 4, 8)
@@ -47,27 +47,15 @@ class ScaleUp:
         ]
 
     def recheck(self, seen: PoolObservation, parameters: Mapping[str, Any]) -> str | None:
-        startable = startable_nodes(seen)
-        if startable < parameters["nodes"]:
-            can = counted(startable, "node")
-            return f"only {can} can still be switched on, not {parameters['nodes']}"
-        return None
+        return too_few_startable(seen, int(parameters["nodes"]))
 
     def undo_recheck(
         self, seen: PoolObservation, parameters: Mapping[str, Any], result: Mapping[str, Any]
     ) -> str | None:
-        ours = [node for node in seen.nodes if node.node_id in result.get("node_ids", ())]
-        here = [node for node in ours if node.state not in ("off", "down")]
-        if here and all(node.gpus_used for node in here):
-            return "its nodes are in use"
-        return None  # which of its nodes are free to go, the fleet says node by node
+        return why_all_stay(seen, result)
 
     def inverse(self, seen: PoolObservation, result: Mapping[str, Any]) -> Candidate | None:
-        """Those of its nodes go that are on and empty; the ones still booting add nothing yet."""
-        ours = [node for node in seen.nodes if node.node_id in result.get("node_ids", ())]
-        going = [n for n in ours if n.state in ("active", "cordoned") and not n.gpus_used]
-        pool, nodes = seen.pool.pool, {"nodes": len(going)}
-        return Candidate("scale_down", f"pool/{pool}", pool, nodes) if going else None
+        return release_of_started(seen, result)
 
     def added_cost_usd_per_hour(
         self, seen: PoolObservation, parameters: Mapping[str, Any]
@@ -104,6 +92,33 @@ class ScaleUp:
         if not undone:
             raise CommandRefused("; ".join(kept.values()) or "no node was switched on")
         return {"node_ids": undone, "kept": kept} | when
+
+
+def why_all_stay(seen: PoolObservation, result: Mapping[str, Any]) -> str | None:
+    """Why none of the nodes that were started can go; which of them can, the fleet says one by
+    one."""
+    here = [node for node in _started(seen, result) if node.state not in ("off", "down")]
+    return "its nodes are in use" if here and all(node.gpus_used for node in here) else None
+
+
+def release_of_started(seen: PoolObservation, result: Mapping[str, Any]) -> Candidate | None:
+    """The release of the started nodes that are on and empty; those that boot add nothing yet."""
+    on = [node for node in _started(seen, result) if node.state in ("active", "cordoned")]
+    going = sum(not node.gpus_used for node in on)
+    pool = seen.pool.pool
+    return Candidate("scale_down", f"pool/{pool}", pool, {"nodes": going}) if going else None
+
+
+def _started(seen: PoolObservation, result: Mapping[str, Any]) -> list[NodeReading]:
+    return [node for node in seen.nodes if node.node_id in result.get("node_ids", ())]
+
+
+def too_few_startable(seen: PoolObservation, nodes: int) -> str | None:
+    """Why so many nodes can't be switched on any more; None where they can."""
+    startable = startable_nodes(seen)
+    if startable >= nodes:
+        return None
+    return f"only {counted(startable, 'node')} can still be switched on, not {nodes}"
 
 
 def startable_nodes(seen: PoolObservation) -> int:
