@@ -13,7 +13,7 @@ run: $(VENV)/.run  ## Start the console on loopback; settings by PILOTHOUSE_*, f
 	@$(BIN)/python app.py $(ARGS)
 
 # The variable of the command line alone: a KUBECONFIG of one's own shell is no cluster for tests.
-test: $(VENV)/.test  ## Run every check and test; contract tests on a real cluster by KUBECONFIG=path
+test: $(VENV)/.test $(VENV)/servers/.made  ## Run every check and test; contract tests on a real cluster by KUBECONFIG=path
 	@$(if $(filter command line,$(origin KUBECONFIG)),PILOTHOUSE_TEST_KUBECONFIG="$(abspath $(KUBECONFIG))") bash .ci/test $(BIN)
 
 learn: $(VENV)/.run  ## Install what training needs (PyTorch); `python app.py train` is then there
@@ -45,4 +45,10 @@ $(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
 $(VENV)/.test: $(VENV)/.run
 	@echo "Installing what the tests need ..."
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt ".[dev,learn]"
+	@touch $@
+
+# What the S3 server brings along clashes with what the Kubernetes client does: an environment of its own.
+$(VENV)/servers/.made: $(VENV)/.made tests/servers/requirements.txt
+	@$(BIN)/python -m venv $(VENV)/servers
+	@$(VENV)/servers/bin/python -m pip install --disable-pip-version-check --progress-bar on -r tests/servers/requirements.txt
 	@touch $@

@@ -53,6 +53,7 @@ from warehouse.records import (
 from warehouse.settings import Settings
 from warehouse.store import Location, Store
 from warehouse.tokens import first_sign_in, make_admin
+from warehouse.upkeep import Chore, Done, Upkeep
 
 LOOK_SECONDS = 5.0
 """How often it is looked whether the cluster's rights are due to be asked for."""
@@ -97,6 +98,7 @@ class Console:
         self.runner = Runner(self.store, self.wall)
         PROCESS_MEMORY.seed(offers.last_good_offers(self.store, self.wall.now()))
         self.scheduler = new_scheduler()
+        self.upkeep = Upkeep(self.store, self.wall)
         self.engine = self._engine()
         self.market = MarketRound(self.store, self.clock, self.settings, wall=self.wall)
         self._stopping = threading.Event()
@@ -234,8 +236,8 @@ class Console:
         self._every(BESIDE_SECONDS, lambda: self.engine.aside("market", self._look_at_market))
         self._every(BESIDE_SECONDS, self.background.score)
         self._every(BESIDE_SECONDS, self.background.learn)
-        self._every(ROLL_UP_SECONDS, self._roll_up)
-        self._every(TIDY_SECONDS, self._tidy)
+        for chore in self._chores():
+            self._every(chore.every_seconds, partial(self.upkeep.run, chore))
         self.scheduler.start()
         if self.cluster:
             print("The cluster is read, and steered once this console leads.", flush=True)
@@ -273,10 +275,17 @@ class Console:
         if self.session and speed is not None and speed != self.session.clock.speed:
             self.session.clock.set_speed(speed)
 
-    def _roll_up(self) -> None:
-        fleet.roll_up(self.store)
+    def _chores(self) -> tuple[Chore, ...]:
+        return (
+            Chore("roll_up", ROLL_UP_SECONDS, self._roll_up),
+            Chore("tidy", TIDY_SECONDS, self._tidy),
+        )
 
-    def _tidy(self) -> None:
+    def _roll_up(self) -> Done:
+        rows = fleet.roll_up(self.store)
+        return Done(f"{rows} rows rolled up", rows)
+
+    def _tidy(self) -> Done:
         now = self.wall.now()
         self._roll_up()
         fleet.drop_samples(self.store, keep=timedelta(days=self.settings.sample_days))
@@ -284,6 +293,7 @@ class Console:
         self.store.delete_before(MarketMetric, now - timedelta(days=METRIC_DAYS))
         self.store.delete_before(BenchmarkScore, now - timedelta(days=SCORE_DAYS))
         self.store.tidy(keep_snapshots_since=now - timedelta(days=SNAPSHOT_DAYS))
+        return Done("old rows and snapshots let go, small files merged")
 
     def _watch_clock(self) -> None:
         """Look at the machine's clock each second: the scheduler, which goes by it, would else

@@ -30,6 +30,8 @@ OFTEN_EMPTY = frozenset(
         "cluster_jobs", "cluster_events", "disruption_budgets", "cluster_workloads",
         "scale_targets", "cluster_rights", "withdrawals", "market_alarms", "market_metrics",
         "benchmark_scores", "recommendations", "price_elasticities", "market_percentiles",
+        "gpu_shares", "gpu_rollups", "unit_costs", "metering_runs", "metered_hours", "fleet_hours",
+        "metering_alarms", "exports", "usage_events", "storage_readings", "upkeep_runs",
     }
 )  # fmt: skip
 """Tables that every page and every tick asks, and that may stay empty for long."""

@@ -36,6 +36,7 @@ JobEventKind = Literal[
     "submitted", "started", "checkpointed", "migrated", "preempted", "finished", "failed", "left"
 ]
 Role = Literal["viewer", "operator", "admin"]
+Sharing = Literal["whole", "mig", "time_sliced", "mps"]
 
 # ---------------------------------------------------------------------------- fleet
 
@@ -90,6 +91,14 @@ class GpuSample:
     """For a MIG instance its profile, for example `1g.10gb`; else None."""
     utilisation_ratio: Ratio | None = None
     """Share of the last interval in which a kernel ran."""
+    memory_copy_ratio: Ratio | None = None
+    """Share of the last interval in which device memory was read or written."""
+    engine_active_ratio: Ratio | None = None
+    """Share of time in which the graphics or compute engine was active (DCGM profiling)."""
+    tensor_active_ratio: Ratio | None = None
+    """Share of cycles in which the tensor cores worked (DCGM profiling)."""
+    dram_active_ratio: Ratio | None = None
+    """Share of cycles in which device memory moved data (DCGM profiling)."""
     memory_used_bytes: Count | None = None
     """Device memory in use."""
     memory_total_bytes: Count | None = None
@@ -102,6 +111,8 @@ class GpuSample:
     """Energy since the driver was loaded, a counter."""
     temperature_celsius: float | None = None
     """Core temperature."""
+    memory_temperature_celsius: float | None = None
+    """Temperature of the device memory."""
     sm_clock_hertz: Count | None = None
     """Clock of the streaming multiprocessors."""
     memory_clock_hertz: Count | None = None
@@ -120,8 +131,11 @@ class GpuSample:
     """Why clocks are held down, NVML's words joined by commas; empty when nothing holds them."""
     process_count: Count | None = None
     """Compute processes on it."""
+    sharing: Sharing | None = None
+    """How it is given out: whole, cut up as MIG, time-sliced or by MPS; None where not told. Who
+    holds which share of it is in `gpu_shares`."""
     job_id: str | None = None
-    """The job that holds it."""
+    """The job that holds it; None too where several do."""
     tenant: str | None = None
     """That job's tenant."""
     source: str
@@ -145,7 +159,7 @@ class GpuRollup:
     slot: Count
     """Its index in the node, from 0."""
     period_seconds: Count
-    """Length of the period: 300 or 3600."""
+    """Length of the period: 60, 300 or 3600."""
     starts_at: datetime
     """Start of the period, inclusive; its end is exclusive."""
     sample_count: Count
@@ -164,6 +178,39 @@ class GpuRollup:
     """Highest temperature."""
     source: str | None = None
     """The collector whose samples went in."""
+
+
+@record("gpu_shares", partition_by="measured_at")
+class GpuShare:
+    """Who held how much of one GPU at an instant: a row a holder, none where nobody held it."""
+
+    gpu_id: str
+    """The GPU's UUID; for a MIG instance that instance's."""
+    node_id: str
+    """The node it sits in."""
+    pool: str | None = None
+    """The pool of that node."""
+    job_id: str | None = None
+    """The job that holds it; None where the holder belongs to no job known."""
+    tenant: str | None = None
+    """That job's tenant; of a pod without one its namespace."""
+    namespace: str | None = None
+    """The holder's Kubernetes namespace."""
+    pod: str | None = None
+    """The holder's pod."""
+    container: str | None = None
+    """The holder's container."""
+    sharing: Sharing
+    """How the GPU is given out."""
+    share_ratio: Ratio
+    """Share of the physical GPU: 1 for a whole one, a MIG instance's compute slices over the GPU's,
+    1/n of one that n replicas share. Four shares of a quarter make one GPU."""
+    source: str
+    """The collector that saw it."""
+    measured_at: datetime
+    """When it was measured."""
+    stored_at: datetime
+    """When it was stored."""
 
 
 @record("gpu_processes", partition_by="measured_at")
@@ -353,6 +400,12 @@ class JobEvent:
     """Nodes it holds after the event."""
     price_usd_per_gpu_hour: Amount | None = None
     """The price locked for it at submission."""
+    user_id: str | None = None
+    """Who of the tenant's people submitted it, where it is known."""
+    share_ratio: Ratio | None = None
+    """Share of each GPU that it asks for; None is a whole one."""
+    pricing: Literal["standard", "committed", "spot"] | None = None
+    """Under which terms; None is standard."""
     detail: str | None = None
     """In words, where there is something to say: why it failed, how much work was lost."""
     source: str
@@ -689,6 +742,204 @@ class PoolLedger:
     """Start of the period, inclusive."""
     period_ends_at: datetime
     """End of the period, exclusive."""
+
+
+@record("unit_costs")
+class UnitCost:
+    """What a pool's GPUs cost us and since when; the newest row in force holds."""
+
+    pool: str
+    """The pool."""
+    kind: NodeKind
+    """Whether it is the cost of owned nodes, or of leased (rented) ones."""
+    purchase_usd_per_gpu: Amount | None = None
+    """Of owned ones: what a GPU cost with its share of host, network and rack."""
+    residual_usd_per_gpu: Amount | None = None
+    """Of owned ones: what it is worth when it is written off; 0 where not said."""
+    depreciation_years: Amount | None = None
+    """Of owned ones: over how many years it is written off, evenly."""
+    hosting_usd_per_gpu_hour: Amount | None = None
+    """Of owned ones: floor space, network, spares and staff."""
+    power_usd_per_kilowatt_hour: Amount | None = None
+    """Of owned ones: the price of electricity."""
+    power_overhead_ratio: Amount | None = None
+    """Of owned ones: power drawn at the meter over power drawn by the hosts (PUE), 1 or more."""
+    idle_watts_per_gpu: Amount | None = None
+    """Of owned ones: power of an idle GPU with its share of the host; where nothing is measured."""
+    busy_watts_per_gpu: Amount | None = None
+    """Of owned ones: the same of a busy one."""
+    rent_usd_per_gpu_hour: Amount | None = None
+    """Of leased ones: the rent, busy or not."""
+    set_by: str
+    """Who set it."""
+    in_force_from_at: datetime
+    """From when it holds."""
+
+
+@record("metering_runs", partition_by="hour_starts_at")
+class MeteringRun:
+    """One metering of one hour of the fleet; where there are several, the highest version holds."""
+
+    run_id: str
+    """Its id; the rows of `metered_hours` and `fleet_hours` that it made bear it."""
+    version: Count
+    """From 1."""
+    reason: str
+    """Why it was made: `first`, or what changed since the version before, in words."""
+    row_count: Count
+    """Rows of `metered_hours` that it made."""
+    hour_starts_at: datetime
+    """The hour, a whole one of UTC."""
+    metered_at: datetime
+    """When it was made."""
+
+
+@record("metered_hours", partition_by="hour_starts_at")
+class MeteredHour:
+    """What one job had of one pool in one hour, at which price, and what that cost us."""
+
+    run_id: str
+    """The metering it belongs to."""
+    job_id: str
+    """The job."""
+    tenant: str
+    """Who pays."""
+    user_id: str | None = None
+    """Who of the tenant's people, where it is known."""
+    pool: str
+    """Where it ran."""
+    gpu_model: str | None = None
+    """The pool's GPU model."""
+    region: str | None = None
+    """The pool's region."""
+    sharing: Sharing
+    """How its GPUs are given out."""
+    pricing: Literal["standard", "committed", "spot"]
+    """Under which terms."""
+    allocated_gpu_hours: Amount
+    """GPU-hours it held, shares reckoned as such: four quarters for an hour make one."""
+    used_gpu_hours: Amount | None = None
+    """Of those, GPU-hours in which the GPU worked, by its utilisation; None where unmeasured."""
+    measured_ratio: Ratio | None = None
+    """Share of the allocated hours for which utilisation was measured."""
+    energy_kilowatt_hours: Amount | None = None
+    """Energy its GPUs drew; None where unmeasured."""
+    list_price_usd_per_gpu_hour: Amount | None = None
+    """The pool's list price in force; None where none is set."""
+    price_usd_per_gpu_hour: Amount | None = None
+    """The price agreed for the job; None where none is known, so that nothing is billed."""
+    list_cost_usd: Amount
+    """Allocated hours at the list price."""
+    charge_usd: Amount
+    """Allocated hours at the price agreed: what is billed."""
+    cost_usd: Amount | None = None
+    """What these hours cost us, idle hours of the pool not included; None where no cost is set."""
+    hour_starts_at: datetime
+    """The hour."""
+
+
+@record("fleet_hours", partition_by="hour_starts_at")
+class FleetHour:
+    """Where every physical GPU-hour of one pool went in one hour: the other side of the books."""
+
+    run_id: str
+    """The metering it belongs to."""
+    pool: str
+    """The pool."""
+    gpu_model: str | None = None
+    """Its GPU model."""
+    physical_gpu_hours: Amount
+    """GPU-hours of the nodes that were there, whatever their state."""
+    allocated_gpu_hours: Amount
+    """Of those, held by jobs as the metering has them."""
+    observed_gpu_hours: Amount | None = None
+    """Held by jobs as the GPUs' own readings have it; None where they were not read."""
+    idle_gpu_hours: Amount
+    """In service and held by nobody."""
+    cordoned_gpu_hours: Amount
+    """Free, in nodes that take no new jobs."""
+    down_gpu_hours: Amount
+    """In nodes that are down, provisioning or off."""
+    unread_gpu_hours: Amount
+    """Not seen by anybody: gaps in the readings."""
+    difference_gpu_hours: float
+    """Allocated by the metering less held by the readings; 0 where they agree."""
+    bound_gpu_hours: Amount
+    """How far the two may lie apart by the readings' own spacing."""
+    revenue_usd: Amount
+    """Billed in the pool."""
+    cost_usd: Amount | None = None
+    """What the whole pool cost us in the hour, idle GPUs included; None where no cost is set."""
+    hour_starts_at: datetime
+    """The hour."""
+
+
+@record("metering_alarms")
+class MeteringAlarm:
+    """Something about the money that a person must look at."""
+
+    alarm_id: str
+    """The same for the same fault, so that it is told once."""
+    kind: Literal["zero_price", "no_price", "no_cost", "out_of_bounds", "unknown_tenant"]
+    """What it is."""
+    pool: str | None = None
+    """The pool."""
+    job_id: str | None = None
+    """The job, where it is one's."""
+    detail: str
+    """In words, with what to do."""
+    happened_at: datetime
+    """The hour it was seen in."""
+
+
+@record("exports")
+class Export:
+    """One file set handed to finance, or the failure to. Written once, never changed."""
+
+    export_id: str
+    """Its id."""
+    kind: Literal["focus", "usage"]
+    """FOCUS cost and usage rows, or plain usage."""
+    span: Literal["day", "month"]
+    """What it covers."""
+    version: Count
+    """From 1; a corrected day comes as the next one."""
+    reason: str
+    """Why it was made: `scheduled`, `catch_up`, `by hand`, or what was corrected, in words."""
+    outcome: Literal["written", "failed"]
+    """How it ended."""
+    detail: str | None = None
+    """Of a failure: what happened and what to do."""
+    requested_by: str
+    """`schedule`, or the person or token that asked."""
+    place: str
+    """The folder or bucket, as set."""
+    path: str | None = None
+    """The data file below it."""
+    manifest_path: str | None = None
+    """The manifest below it."""
+    spec_version: str | None = None
+    """Of FOCUS."""
+    row_count: Count
+    """Rows in it."""
+    size_bytes: Count
+    """Of the data file."""
+    sha256: str | None = None
+    """Of the data file."""
+    billed_usd: float
+    """Sum of what is billed."""
+    gpu_hours: float
+    """Sum of what is billed for."""
+    snapshot_id: Count | None = None
+    """The version of the warehouse it was read from."""
+    period_starts_at: datetime
+    """Start of what it covers, inclusive."""
+    period_ends_at: datetime
+    """Its end, exclusive."""
+    written_at: datetime
+    """When."""
+    took_seconds: Amount
+    """How long it took."""
 
 
 @record("offers", partition_by="measured_at")
@@ -1471,6 +1722,62 @@ class CollectorRun:
     """Tries it took."""
     detail: str | None = None
     """The error, or why it was skipped."""
+    started_at: datetime
+    """When it began."""
+    duration_seconds: Amount
+    """How long it took."""
+
+
+@record("usage_events", partition_by="happened_at")
+class UsageEvent:
+    """What somebody did with the console or the API, counted: no personal data beyond the ids."""
+
+    tenant: str | None = None
+    """The tenant; None of people who belong to none, such as operators."""
+    user_id: str | None = None
+    """Who; None where it is not known, as at a failed sign-in."""
+    kind: Literal["api_call", "sign_in", "sign_in_failed", "page_view", "download", "sql_question"]
+    """What. What jobs do is in `job_events`."""
+    subject: str | None = None
+    """On what: the route's template, the page, the file's kind; never what was typed."""
+    count: Count
+    """How often in the minute."""
+    happened_at: datetime
+    """The minute, by the machine's clock."""
+
+
+@record("storage_readings", partition_by="measured_at")
+class StorageReading:
+    """How large one table of the warehouse was at an instant."""
+
+    table_name: str
+    """The table."""
+    row_count: Count
+    """Rows in its files and in the catalogue."""
+    file_count: Count
+    """Parquet files."""
+    size_bytes: Count
+    """Of those files."""
+    delete_file_count: Count
+    """Files that say which rows of others are gone."""
+    oldest_at: datetime | None = None
+    """The first day that is kept, where it is kept by day."""
+    measured_at: datetime
+    """When."""
+
+
+@record("upkeep_runs", partition_by="started_at")
+class UpkeepRun:
+    """One run of one job of the house: roll-ups, merging, retention, metering, exports."""
+
+    job: str
+    """Its name."""
+    outcome: Literal["succeeded", "failed"]
+    """How it ended."""
+    detail: str
+    """What it did, or the error."""
+    row_count: Count
+    """Rows it wrote or removed."""
     started_at: datetime
     """When it began."""
     duration_seconds: Amount

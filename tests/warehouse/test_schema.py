@@ -28,7 +28,7 @@ def test_instants_end_in_at_and_nothing_else_does(table: Table) -> None:
 def test_every_float_says_its_unit_last() -> None:
     units = {
         "ratio", "watts", "joules", "celsius", "hertz", "bytes", "seconds", "usd", "hour", "hours",
-        "count", "second", "month", "months", "gigabyte",
+        "count", "second", "month", "months", "gigabyte", "gpu", "years",
     }  # fmt: skip
     # Their unit is that of the row's own series or trigger.
     dimensionless = {
