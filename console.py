@@ -39,7 +39,7 @@ from engine.simulator.session import FleetAsked, FleetSession
 from engine.twin.judge import RowsJudge
 from pages._context import ConsoleStatus, Context
 from pages._shell import create_pages
-from warehouse import controls, fleet, market, money, offers
+from warehouse import controls, fleet, market, money, offers, usage
 from warehouse.clock import Clock, WallClock
 from warehouse.last_told import last_told
 from warehouse.people import Passwords, has_admin
@@ -98,6 +98,7 @@ class Console:
         self.runner = Runner(self.store, self.wall)
         PROCESS_MEMORY.seed(offers.last_good_offers(self.store, self.wall.now()))
         self.scheduler = new_scheduler()
+        self.tally = usage.Tally(self.wall)
         self.upkeep = Upkeep(self.store, self.wall)
         self.engine = self._engine()
         self.market = MarketRound(self.store, self.clock, self.settings, wall=self.wall)
@@ -120,6 +121,7 @@ class Console:
             history=timedelta(days=given.history_days),
             live_from=given.live_from,
             speed=given.speed if set_speed is None else set_speed,
+            gpus=given.fleet_gpus,
         )
         return FleetSession.open(self.store, asked, wall_now=self.wall.now())
 
@@ -154,6 +156,7 @@ class Console:
             settings=self._api_settings(),
             readiness=self,
             wall=self.wall,
+            tally=self.tally,
         )
         self.dash = create_pages(server, Context(self.store, self.clock, self.status, self.wall))
         bring_door_outside(server)
@@ -236,6 +239,8 @@ class Console:
         self._every(BESIDE_SECONDS, lambda: self.engine.aside("market", self._look_at_market))
         self._every(BESIDE_SECONDS, self.background.score)
         self._every(BESIDE_SECONDS, self.background.learn)
+        # Every console stores what it counted, also one that does not lead and does no chores.
+        self._every(usage.FLUSH_SECONDS, partial(self.tally.flush, self.store))
         for chore in self._chores():
             self._every(chore.every_seconds, partial(self.upkeep.run, chore))
         self.scheduler.start()
@@ -312,7 +317,10 @@ class Console:
         stop_schedule(self.scheduler, self.runner)
         if self.cluster:
             self.cluster.close()
-        self.store.close()
+        try:
+            self.tally.flush(self.store)
+        finally:
+            self.store.close()
 
     # -- the welcome ---------------------------------------------------------------
 

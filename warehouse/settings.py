@@ -71,7 +71,16 @@ class Settings(BaseSettings):
         ),
     )
     history_days: float = Field(
-        14.0, ge=0.25, le=60.0, description="Days of history the simulated fleet starts with."
+        14.0, ge=0.25, le=400.0, description="Days of history the simulated fleet starts with."
+    )
+    fleet_gpus: int | None = Field(
+        None,
+        ge=32,
+        le=100_000,
+        description=(
+            "About how many GPUs the simulated fleet owns, in the demo fleet's shares; 512 at its "
+            "first start, and afterwards those it has. A trace's fleet is sized to its trace."
+        ),
     )
     live_from: datetime | None = Field(
         None,

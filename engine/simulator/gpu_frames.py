@@ -33,7 +33,8 @@ from engine.simulator.symptoms import COOLING, HEAT_CELSIUS, MEMORY, Symptoms, s
 
 SOURCE = "simulator"
 WOBBLE_SECONDS = 60
-_IDLE_BYTES = 600 * 1024**2
+_MEBIBYTE = 1024**2
+_IDLE_BYTES = 600 * _MEBIBYTE
 _IDLE_POWER_RATIO = 0.12
 _CAPPED_FROM_RATIO = 0.95
 """Busier than this a GPU runs into its power cap, as sound ones do."""
@@ -86,10 +87,11 @@ def read_gpus(pool: LivePool) -> GpuReading:
         is_on=is_active | (nodes["state"] == CORDONED),
         job=held,
         is_spot=is_spot,
-        utilisation_ratio=np.clip(utilisation, 0.0, 1.0),
-        memory_used_bytes=used.astype(np.int64) + _IDLE_BYTES,
-        power_watts=watts,
-        temperature_celsius=heat,
+        # As finely as a driver tells them: whole percents, MiB, milliwatts and degrees.
+        utilisation_ratio=np.round(np.clip(utilisation, 0.0, 1.0), 2),
+        memory_used_bytes=(used // _MEBIBYTE * _MEBIBYTE).astype(np.int64) + _IDLE_BYTES,
+        power_watts=np.round(watts, 3),
+        temperature_celsius=np.round(heat),
         sick=sick,
     )
 

@@ -27,8 +27,8 @@ from engine.simulator.errors import SimulatorError
 from engine.simulator.fleet import SimulatedFleet
 from engine.simulator.metrics import METRIC_COUNT
 from engine.simulator.pool_frames import pool_state_row
-from engine.simulator.settings import FleetSettings, default_pools
-from engine.simulator.source import Frames, SimulatedSource, joined
+from engine.simulator.settings import DEMO_GPUS, FleetSettings, default_pools
+from engine.simulator.source import Fineness, Frames, SimulatedSource, joined
 from warehouse.clock import FleetClock
 from warehouse.records import FleetCommand, GpuSample, PoolState, Simulation
 from warehouse.store import Store, WarehouseError
@@ -85,6 +85,9 @@ class FleetAsked:
     """the instant at which it goes live; the machine's present without it"""
     speed: float = 1.0
     """fleet seconds per real second"""
+    gpus: int | None = None
+    """about how many GPUs it owns; None for those it has, of a new one the demo fleet's. A trace's
+    fleet is sized to its trace"""
 
 
 class FleetSession:
@@ -133,16 +136,17 @@ class FleetSession:
 
     # -- the past ------------------------------------------------------------------
 
-    def catch_up(self, stopping: threading.Event) -> bool:
+    def catch_up(self, stopping: threading.Event, fine: Fineness | None = None) -> bool:
         """Produce what is missing of the history, then start the clock.
 
         A part of a day is stored at a time, whole or not at all, so it may be stopped or killed
-        anywhere. False if it was stopped, or failed; `failure` then says why.
+        anywhere. False if it was stopped, or failed; `failure` then says why. `fine` says how
+        often the GPUs are read on the way; without it hours of them are summed up instead.
         """
         try:
             with self.lock:
                 self._resume()
-            for frames in self._missing_history():
+            for frames in self._missing_history(fine):
                 if stopping.is_set():
                     return False
                 self._stored(frames)
@@ -211,14 +215,14 @@ class FleetSession:
             for row in rows
         ]
 
-    def _missing_history(self) -> Iterator[Frames]:
+    def _missing_history(self, fine: Fineness | None) -> Iterator[Frames]:
         assert self._source
         live_from = self._simulation.live_from_at
         if self._read_at is None:
             yield self._source.standing()
         if self._read_at and self._read_at >= live_from:
             return
-        parts = self._source.history(live_from)
+        parts = self._source.history(live_from, fine)
         ahead = next(parts, None)
         while ahead is not None:
             part, ahead = ahead, next(parts, None)
@@ -306,7 +310,7 @@ def _simulation(asked: FleetAsked, wall_now: datetime) -> Simulation:
     live_from = _hour_of(asked.live_from or wall_now)
     trace = str(asked.trace.resolve()) if asked.trace else None
     simulation = Simulation(
-        settings={"seed": asked.seed, "trace": trace},
+        settings={"seed": asked.seed, "trace": trace, "gpus": asked.gpus or DEMO_GPUS},
         workload="",
         history_starts_at=_hour_of(live_from - asked.history),
         live_from_at=live_from,
@@ -327,16 +331,23 @@ def _fleet_settings(simulation: Simulation) -> FleetSettings:
     trace = Path(kept["trace"]) if kept["trace"] else None
     return FleetSettings(
         seed=kept["seed"],
-        pools=() if trace else default_pools(),
+        pools=() if trace else default_pools(_gpus(simulation)),
         started_at=simulation.history_starts_at,
         trace_path=trace,
     )
 
 
+def _gpus(simulation: Simulation) -> int:
+    """Warehouses of before the size could be set hold the demo fleet."""
+    return int(simulation.settings.get("gpus", DEMO_GPUS))
+
+
 def _refuse_other(found: Simulation, asked: FleetAsked) -> None:
     trace = str(asked.trace.resolve()) if asked.trace else None
-    if (found.settings["seed"], found.settings["trace"]) != (asked.seed, trace):
+    seed, gpus = found.settings["seed"], _gpus(found)
+    is_other = (seed, found.settings["trace"]) != (asked.seed, trace)
+    if is_other or asked.gpus not in (None, gpus):
         raise OtherFleet(
-            f"this warehouse holds another simulated fleet (seed {found.settings['seed']}, "
+            f"this warehouse holds another simulated fleet (seed {seed}, {gpus} GPUs, "
             f"{found.workload}): start with that, or give this one another folder with --home"
         )

@@ -1,6 +1,6 @@
 """Every knob of a simulated pool and fleet, with its sentence and where its figure is from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -124,8 +124,27 @@ class FleetSettings:
             object.__setattr__(self, "started_at", self.started_at.replace(tzinfo=UTC))
 
 
-def default_pools() -> tuple[PoolSettings, ...]:
-    """The demo fleet: 512 owned GPUs in four pools. Prices are round figures of late 2026."""
+DEMO_GPUS = 512
+"""GPUs that the demo fleet owns, unless another size is asked for."""
+
+
+def default_pools(gpus: int = DEMO_GPUS) -> tuple[PoolSettings, ...]:
+    """The demo fleet: 512 owned GPUs in four pools, or about `gpus` of them in the same shares;
+    the demand grows with them. Prices are round figures of late 2026."""
+    if gpus == DEMO_GPUS:
+        return _demo_pools()
+    scale = gpus / DEMO_GPUS
+    return tuple(
+        replace(
+            pool,
+            owned_nodes=max(round(pool.owned_nodes * scale), 1),
+            burst_nodes=max(round(pool.burst_nodes * scale), 1),
+        )
+        for pool in _demo_pools()
+    )
+
+
+def _demo_pools() -> tuple[PoolSettings, ...]:
     return (
         PoolSettings(
             "h100-us-east", "H100 SXM", "us-east", 24, 16, 2.89, 2.89, utc_offset_hours=-5

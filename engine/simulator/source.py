@@ -4,7 +4,7 @@
 it in parts of a day. Both answer frames by record class, ready for the store's `append_frame`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -40,6 +40,8 @@ from warehouse.records import (
 )
 
 Frames = dict[type, pl.DataFrame]
+Fineness = Callable[[datetime], int]
+"""Seconds between two readings of the GPUs at an instant of the past; divides `STEP_SECONDS`."""
 HOUR_SECONDS = 3600
 STEP_SECONDS = 900
 SAMPLE_SECONDS = 1800
@@ -110,37 +112,51 @@ class SimulatedSource:
             states.append(self._pool_state(pool, mark))
         return joined([*parts, {PoolState: frame_of(states)}, {PoolLedger: frame_of(ledgers)}])
 
-    def history(self, until: datetime) -> Iterator[Frames]:
-        """Plays the fleet to `until` and yields a day's rows at a time.
+    def history(self, until: datetime, fine: Fineness | None = None) -> Iterator[Frames]:
+        """Plays the fleet to `until` and yields a day's rows at a time; with `fine`, an hour's.
 
         Pools every 15 min; nodes, GPU roll-ups, charges and ledgers hourly; every event of a job
-        but its checkpoints. What is left of an hour at `until` waits for the first `read`.
+        but its checkpoints. What is left of an hour at `until` waits for the first `read`. With
+        `fine` the GPUs' own readings come in place of the roll-ups, which are then made of them.
         """
-        end = self.fleet.seconds(until)
+        end, part_seconds = self.fleet.seconds(until), HOUR_SECONDS if fine else _DAY_SECONDS
         hours = {name: HourOfGpus(pool) for name, pool in self.fleet.pools.items()}
         parts: list[Frames] = []
         states: list[Row] = []
         ledgers: list[Row] = []
         for now in range(self.fleet.now_seconds + STEP_SECONDS, end + 1, STEP_SECONDS):
+            if fine:
+                parts += self._fine_readings(now - STEP_SECONDS, fine)
             self.fleet.advance_to(now)
             for name, pool in self.fleet.pools.items():
                 mark = self._marks[name]
-                if now % SAMPLE_SECONDS == 0:
+                if now % SAMPLE_SECONDS == 0 and not fine:
                     hours[name].add()
                 states.append(self._pool_state(pool, mark))
                 parts.append(self._symptoms(pool))
                 if now % HOUR_SECONDS == 0:
                     parts.append(self._nodes(pool))
                     starts_at = self.fleet.instant(now - HOUR_SECONDS)
-                    parts.append({GpuRollup: hours[name].rows(starts_at)})
+                    if not fine:
+                        parts.append({GpuRollup: hours[name].rows(starts_at)})
                     parts.append({Charge: self._meter(pool, mark, ledgers)})
-            if now % _DAY_SECONDS == 0 or now + STEP_SECONDS > end:
+            if now % part_seconds == 0 or now + STEP_SECONDS > end:
                 parts += [self._events(pool) for pool in self.fleet.pools.values()]
                 yield joined(
                     [*parts, {PoolState: frame_of(states)}, {PoolLedger: frame_of(ledgers)}]
                 )
                 parts, states, ledgers = [], [], []
         self.fleet.advance_to(end)
+
+    def _fine_readings(self, since_seconds: int, fine: Fineness) -> list[Frames]:
+        """Every GPU on the grid of `fine` over one step, its start included."""
+        every = fine(self.fleet.instant(since_seconds))
+        readings: list[Frames] = []
+        for now in range(since_seconds, since_seconds + STEP_SECONDS, every):
+            self.fleet.advance_to(now)
+            at = self.fleet.now
+            readings += [{GpuSample: gpu_samples(pool, at)} for pool in self.fleet.pools.values()]
+        return readings
 
     def _nodes(self, pool: LivePool) -> Frames:
         start = self.fleet.settings.started_at

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from polars.testing import assert_frame_equal
 
 from engine.simulator.commands import ScaleUp
 from engine.simulator.session import FleetAsked, FleetSession, OtherFleet
@@ -155,3 +157,38 @@ def test_another_fleet_than_the_warehouse_holds_is_refused(store: Store) -> None
     FleetSession.open(store, ASKED, wall_now=NOON)
     with pytest.raises(OtherFleet, match=r"another simulated fleet \(seed 7"):
         FleetSession.open(store, replace(ASKED, seed=8), wall_now=NOON)
+
+
+def test_a_fleet_of_another_size_keeps_it_and_is_not_taken_for_another(store: Store) -> None:
+    asked = replace(ASKED, gpus=1000, history=timedelta(hours=2))
+    FleetSession.open(store, asked, wall_now=NOON)
+    again = FleetSession.open(store, replace(asked, gpus=None), wall_now=NOON)
+    assert sum(p.settings.owned_nodes * 8 for p in again.fleet.pools.values()) == 1000
+    with pytest.raises(OtherFleet, match="1000 GPUs"):
+        FleetSession.open(store, replace(asked, gpus=512), wall_now=NOON)
+
+
+def test_a_past_that_is_read_finely_is_the_same_past(empty_home: Path, tmp_path: Path) -> None:
+    """Readings in place of the hours' sums; all else alike."""
+    asked = replace(ASKED, history=timedelta(hours=3))
+    told = {}
+    for name, fine in (("coarse", None), ("fine", lambda at: 300 if at.hour == 9 else 900)):
+        store = Store(Location.embedded(shutil.copytree(empty_home, tmp_path / name)))
+        session = FleetSession.open(store, asked, wall_now=NOON)
+        assert session.catch_up(threading.Event(), fine), session.failure
+        told[name] = [
+            store.query(f"SELECT * FROM {table} ORDER BY ALL")
+            for table in ("job_events", "charges", "pool_states", "pool_ledgers", "node_states")
+        ]
+        by_hour = dict(
+            store.query(
+                "SELECT hour(measured_at), count(DISTINCT measured_at) FROM gpu_samples GROUP BY 1"
+            ).iter_rows()
+        )
+        rollups = store.query("SELECT count(*) FROM gpu_rollups").item()
+        store.close()
+        assert (rollups > 0) == (fine is None)
+        assert by_hour == ({12: 1} if fine is None else {9: 12, 10: 4, 11: 4, 12: 1})
+    for coarse, fine in zip(told["coarse"], told["fine"], strict=True):
+        # Money is summed up in other steps, so that its last digits may differ.
+        assert_frame_equal(coarse, fine, check_exact=False, rel_tol=1e-12)
