@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help run test lint docs bench learn clean
+.PHONY: help run test lint docs bench learn focus-validator clean
 
 help:  ## Say what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 run: $(VENV)/.run  ## Start the console on loopback; settings by PILOTHOUSE_*, flags by ARGS="--port 8051"
 	@$(BIN)/python app.py $(ARGS)
@@ -28,6 +28,15 @@ docs: $(VENV)/.run  ## Print the generated pages of docs/ again
 
 bench: $(VENV)/.test  ## Run the benchmarks; docs/benchmarks.md keeps the results
 	@for each in benchmarks/[a-z]*.py; do name=$$(basename $$each .py); echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
+
+# The public validator of FOCUS wants Python 3.12 and an older pyarrow: an environment of its own.
+PYTHON312 ?= python3.12
+focus-validator: $(VENV)/focus/.made  ## Install FOCUS's own validator, which the tests then run too (PYTHON312=path)
+
+$(VENV)/focus/.made: $(VENV)/.made tests/warehouse/focus_validator.txt
+	@$(PYTHON312) -m venv $(VENV)/focus
+	@$(VENV)/focus/bin/python -m pip install --disable-pip-version-check --progress-bar on -r tests/warehouse/focus_validator.txt
+	@touch $@
 
 clean:  ## Remove the virtual environment and all caches
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

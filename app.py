@@ -3,8 +3,12 @@
     python app.py                     the console
     python app.py --trace jobs.parquet   … with a fleet that works through this trace
     python app.py openapi | data | settings | nvml
+    python app.py agent [--port 9450]   this host's GPUs as Prometheus text, as docs/agent.md says
     python app.py train | evaluate | tune | safety …   the policies; each has its --help
     python app.py import-offers FILE   a market's history, as docs/market.md says
+    python app.py collector           collecting alone, into a shared warehouse: docs/scale.md
+    python app.py move-warehouse …    a warehouse to another place, as docs/scale.md says
+    python app.py export --from DAY --to DAY   files for finance, as docs/exports.md says
 
 Imports every room and is imported by none.
 """
@@ -18,6 +22,10 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+
+if __name__ == "__main__" and sys.argv[1:2] == ["agent"]:
+    # Before the imports below: the agent runs on GPU hosts, where the console's packages needn't be
+    sys.exit(import_module("collectors.agent").main(sys.argv[2:]))
 
 import uvicorn
 from pydantic import ValidationError
@@ -46,6 +54,11 @@ LABORATORY = {
     "tune": "engine.learning.tune",
     "safety": "engine.learning.safety",
     "import-offers": "warehouse.import_offers",
+    "export": "warehouse.export_command",
+    "agent": "collectors.agent",
+    "collector": "collectors.process",
+    "move-warehouse": "warehouse.moving",
+    "generate": "engine.simulator.generate",
 }
 """Commands with arguments of their own, and the module whose `main` takes them; loaded when asked
 for, since some of it needs more packages."""
@@ -145,7 +158,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python app.py",
         description="The console from which a GPU cloud is steered.",
         epilog="Every setting is a variable too: see docs/settings.md. Besides these, "
-        "`train`, `evaluate`, `tune` and `safety` make and judge policies; each has its --help.",
+        "`train`, `evaluate`, `tune` and `safety` make and judge policies, and `agent` serves this "
+        "host's GPUs; each has its --help.",
     )
     commands = ("run", "openapi", "data", "settings", "nvml")
     parser.add_argument(
@@ -162,6 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trace", type=Path, help="Parquet file of jobs for the simulated fleet")
     fleets = ("simulated", "kubernetes", "none")
     parser.add_argument("--fleet", choices=fleets, help="which fleet (simulated)")
+    parser.add_argument("--fleet-gpus", help="GPUs of the simulated fleet (default 512)")
     parser.add_argument("--seed", help="seed of the simulated fleet (default 7)")
     parser.add_argument("--speed", help="fleet seconds per real second (default 20)")
     parser.add_argument("--history-days", help="days of history at the start (default 14)")

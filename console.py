@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,10 +20,9 @@ from fastapi import FastAPI
 from api.application import bare_app, bring_door_outside, create_api
 from api.settings import ApiSettings
 from collectors.base import settings_from
-from collectors.discovery import collectors_here
-from collectors.kubernetes import Hands as CollectorHands
+from collectors.collecting import LEASE as COLLECTORS
+from collectors.collecting import Collecting
 from collectors.kubernetes import KubernetesCollector
-from collectors.market_prices import PROCESS_MEMORY
 from collectors.runner import Runner
 from collectors.schedule import catch_up, new_scheduler, schedule
 from collectors.schedule import stop as stop_schedule
@@ -31,29 +31,32 @@ from engine.gains import Planner
 from engine.hands import NoHands
 from engine.kubernetes.settings import HandsSettings
 from engine.kubernetes.side import ClusterSide
+from engine.leading import LEASE_SECONDS, Alone, CatalogueLease, Leader, Onlooker, own_name
 from engine.loop import Engine
 from engine.market.round import MarketRound
 from engine.simulator.hands import SimulatedHands
 from engine.simulator.judge import TwinJudge
-from engine.simulator.session import FleetAsked, FleetSession
+from engine.simulator.session import FleetAsked, FleetSession, SessionError
 from engine.twin.judge import RowsJudge
 from pages._context import ConsoleStatus, Context
 from pages._shell import create_pages
-from warehouse import controls, fleet, market, money, offers, usage
+from warehouse import controls, usage
+from warehouse.analyst import Analyst
+from warehouse.analyst_question import Limits
+from warehouse.analyst_source import Source
 from warehouse.clock import Clock, WallClock
-from warehouse.last_told import last_told
+from warehouse.export_making import Exporter
+from warehouse.export_schedule import EXPORT_SECONDS, export_due
+from warehouse.export_terms import terms_of
+from warehouse.keeping import days_kept
+from warehouse.metering_hours import Meter
 from warehouse.people import Passwords, has_admin
-from warehouse.records import (
-    BenchmarkScore,
-    ClockJump,
-    CollectorRun,
-    MarketMetric,
-    Pool,
-)
+from warehouse.records import ClockJump
 from warehouse.settings import Settings
 from warehouse.store import Location, Store
+from warehouse.tidying import house_chores
 from warehouse.tokens import first_sign_in, make_admin
-from warehouse.upkeep import Chore, Done, Upkeep
+from warehouse.upkeep import Chore, Upkeep
 
 LOOK_SECONDS = 5.0
 """How often it is looked whether the cluster's rights are due to be asked for."""
@@ -61,17 +64,11 @@ TICK_SECONDS = 1.0
 """How often the engine looks whether there is something to do."""
 BESIDE_SECONDS = 30.0
 """How often it is looked whether forecasts, scores or a training are due."""
-ROLL_UP_SECONDS = 60.0
-TIDY_SECONDS = 900.0
 WATCH_SECONDS = 1.0
-SNAPSHOT_DAYS = 2.0
-"""How long the data can be asked what it was."""
-RUN_DAYS = 14.0
-"""How long collector runs are kept."""
-METRIC_DAYS = 90.0
-"""How long the metrics of comparison are kept; they are worked out again from the offers."""
-SCORE_DAYS = 400.0
-"""How long the history of scores reaches."""
+KEEP_SECONDS = 5.0
+"""How often leases are looked after."""
+METER_SECONDS = 60.0
+"""How often it is looked whether an hour is over, or came to something else, for the bills."""
 
 log = logging.getLogger("pilothouse")
 
@@ -81,8 +78,11 @@ class Console:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.export_terms = terms_of(settings)
+        self.export_terms.opened()  # a place that is none is told at the start
         self.address = ""
-        self.store = Store(Location.embedded(settings.home))
+        self.location = Location.of(settings)
+        self.store = Store(self.location)
         try:
             self._wire()
         except BaseException:
@@ -90,16 +90,17 @@ class Console:
             raise
 
     def _wire(self) -> None:
+        self.days_kept = days_kept(self.settings.sample_days)
         self.wall = WallClock(on_step_back=self._note_step_back)
         self.first_token = self._first_admin()
+        self.leader, self.house, self.collects = self._leaders()
         self.session = self._fleet_session()
         self.cluster = self._cluster_side()
         self.clock: Clock = self.session.clock if self.session else self.wall
         self.runner = Runner(self.store, self.wall)
-        PROCESS_MEMORY.seed(offers.last_good_offers(self.store, self.wall.now()))
         self.scheduler = new_scheduler()
         self.tally = usage.Tally(self.wall)
-        self.upkeep = Upkeep(self.store, self.wall)
+        self.upkeep = Upkeep(self.store, self.wall, self.house.leads)
         self.engine = self._engine()
         self.market = MarketRound(self.store, self.clock, self.settings, wall=self.wall)
         self._stopping = threading.Event()
@@ -108,12 +109,32 @@ class Console:
         )
         self._history = threading.Thread(target=self._produce_history, name="history")
         self._watch = threading.Thread(target=self._watch_clock, name="watch", daemon=True)
+        self._keeper = threading.Thread(target=self._keep_leases, name="leases", daemon=True)
+        self.analyst = self._analyst()
         self.server = self._faces()
+
+    def _leaders(self) -> tuple[Leader, Leader, Leader]:
+        """Who acts on the fleet, who does the chores, and who reads what is the same from
+        everywhere: of several that share a warehouse, one.
+
+        A simulated fleet is steered where it is played; a console without a fleet only looks on.
+        """
+        if not self.location.is_shared:
+            return Alone(), Alone(), Alone()
+        me = own_name()
+        is_played = "SELECT count(*) > 0 FROM simulations"
+        looks_on = self.settings.fleet == "none" and self.store.query(is_played).item()
+        engine = (Onlooker if looks_on else CatalogueLease)(self.store, self.wall, "engine", me)
+        house, collects = (
+            CatalogueLease(self.store, self.wall, name, me) for name in ("house", COLLECTORS)
+        )
+        return engine, house, collects
 
     def _fleet_session(self) -> FleetSession | None:
         given = self.settings
         if given.fleet != "simulated":
             return None
+        self._take_fleet()
         set_speed = controls.fleet_speed(self.store)
         asked = FleetAsked(
             seed=given.seed,
@@ -124,6 +145,21 @@ class Console:
             gpus=given.fleet_gpus,
         )
         return FleetSession.open(self.store, asked, wall_now=self.wall.now())
+
+    def _take_fleet(self) -> None:
+        """Become the one console that plays the fleet; one that was killed holds it for a while.
+
+        Raises:
+            SessionError: another console plays it.
+        """
+        until = time.monotonic() + LEASE_SECONDS * 1.2
+        while not self.leader.leads():
+            if time.monotonic() > until:
+                raise SessionError(
+                    f"{self.leader.holder() or 'another console'} plays the simulated fleet of "
+                    "this warehouse: set PILOTHOUSE_FLEET=none to look on and take approvals here"
+                )
+            time.sleep(WATCH_SECONDS)
 
     def _cluster_side(self) -> ClusterSide | None:
         if self.settings.fleet != "kubernetes":
@@ -138,14 +174,24 @@ class Console:
             judge = RowsJudge(self.store)
             return Engine(self.store, self.clock, side.hands, judge, home=home, leader=side.leader)
         if self.session is None:
-            judge = RowsJudge(self.store)
-            return Engine(self.store, self.clock, NoHands(), judge, home=home)
+            judge, leader = RowsJudge(self.store), self.leader
+            return Engine(self.store, self.clock, NoHands(), judge, home=home, leader=leader)
         self.judge = TwinJudge(self.session)
         hands = SimulatedHands(self.store, self.session)
         pools = self.session.fleet.pools.items()
         terms = {name: pool.settings.economics for name, pool in pools}
         planner = Planner(terms)
-        return Engine(self.store, self.clock, hands, self.judge, planner, terms=terms, home=home)
+        return Engine(
+            *(self.store, self.clock, hands, self.judge, planner),
+            terms=terms,
+            home=home,
+            leader=self.leader,
+        )
+
+    def _analyst(self) -> Analyst:
+        given = self.settings
+        source, folder = Source.of(self.location), given.home / "questions"
+        return Analyst(self.store, source, folder, self.clock, self.wall, Limits.of(given))
 
     def _faces(self) -> FastAPI:
         server = bare_app(lifespan=self._lifespan)
@@ -157,8 +203,10 @@ class Console:
             readiness=self,
             wall=self.wall,
             tally=self.tally,
+            analyst=self.analyst,
         )
-        self.dash = create_pages(server, Context(self.store, self.clock, self.status, self.wall))
+        given = Context(self.store, self.clock, self.status, self.wall, self.analyst)
+        self.dash = create_pages(server, given)
         bring_door_outside(server)
         return server
 
@@ -173,6 +221,7 @@ class Console:
             metrics_are_open=given.metrics_are_open,
             script_hashes=lambda: self.dash.csp_hashes(),
             led_by=lambda: self.engine.led_by,
+            exports=self.export_terms,
         )
 
     # -- what the faces ask --------------------------------------------------------
@@ -207,6 +256,8 @@ class Console:
         self._welcome()
         self._history.start()
         self._watch.start()
+        if self.location.is_shared:
+            self._keeper.start()
         yield
         self._stop()
 
@@ -217,16 +268,12 @@ class Console:
 
     def _start_schedule(self, is_live: bool) -> None:
         """Everything but the fleet runs also where the fleet could not be had."""
-        found = collectors_here(self._environment())
-        for name, absent in found.absent.items():
-            self.runner.record_absent(name, absent)
-        for collector in found.present:
-            if isinstance(collector, KubernetesCollector):
-                hands = CollectorHands(price_of=self._price_now, market_of=self._market_now)
-                collector.remember(last_told(self.store, now=self.wall.now()), hands)
-        schedule(self.scheduler, self.runner, found.present)
+        collecting = Collecting(self.store, self.wall, self.runner, self.collects.leads)
+        collecting.begin(self.scheduler, self._environment())
         if self.session and is_live:
-            schedule(self.scheduler, self.runner, [self.session])
+            # What was lost to another console while this one hung is not its any more.
+            is_ours = lambda _: self.leader.leads()  # noqa: E731
+            schedule(self.scheduler, self.runner, [self.session], is_ours)
             self._every(TICK_SECONDS, self._follow_speed)
             self._every(TICK_SECONDS, self.judge.remember)
         if self.cluster:
@@ -249,18 +296,8 @@ class Console:
         if self.session and is_live:
             print(f"The fleet runs live, {self.session.clock.speed:g} times as fast.", flush=True)
 
-    def _market_now(self, pool: Pool) -> float | None:
-        found = market.market_price(
-            self.store, pool.gpu_model, self.wall.now(), memory_bytes=pool.gpu_memory_bytes
-        )
-        return found.median_usd_per_gpu_hour if found else None
-
     def _look_at_market(self, _: datetime) -> None:
         self.market.run()
-
-    def _price_now(self, pool: str) -> float | None:
-        found = money.price_in_force(self.store, pool, at=self.wall.now())
-        return found.price_usd_per_gpu_hour if found else None
 
     def _environment(self) -> dict[str, str]:
         """The environment; without the cluster where another fleet is steered, since rows of the
@@ -282,29 +319,27 @@ class Console:
 
     def _chores(self) -> tuple[Chore, ...]:
         return (
-            Chore("roll_up", ROLL_UP_SECONDS, self._roll_up),
-            Chore("tidy", TIDY_SECONDS, self._tidy),
+            *house_chores(self.store, self.wall, self.days_kept),
+            Chore("meter", METER_SECONDS, Meter(self.store, self.clock).run),
+            *self._export_chores(),
         )
 
-    def _roll_up(self) -> Done:
-        rows = fleet.roll_up(self.store)
-        return Done(f"{rows} rows rolled up", rows)
-
-    def _tidy(self) -> Done:
-        now = self.wall.now()
-        self._roll_up()
-        fleet.drop_samples(self.store, keep=timedelta(days=self.settings.sample_days))
-        self.store.delete_before(CollectorRun, now - timedelta(days=RUN_DAYS))
-        self.store.delete_before(MarketMetric, now - timedelta(days=METRIC_DAYS))
-        self.store.delete_before(BenchmarkScore, now - timedelta(days=SCORE_DAYS))
-        self.store.tidy(keep_snapshots_since=now - timedelta(days=SNAPSHOT_DAYS))
-        return Done("old rows and snapshots let go, small files merged")
+    def _export_chores(self) -> Iterator[Chore]:
+        if self.settings.export_enabled:
+            exporter = Exporter(self.store, self.export_terms, self.wall)
+            yield Chore("export", EXPORT_SECONDS, partial(export_due, exporter))
 
     def _watch_clock(self) -> None:
         """Look at the machine's clock each second: the scheduler, which goes by it, would else
         sleep through a step back, and nobody would notice."""
         while not self._stopping.wait(WATCH_SECONDS):
             self.wall.now()
+
+    def _keep_leases(self) -> None:
+        """Renew what this console holds, and take what is free, also while it is busy starting."""
+        while not self._stopping.wait(KEEP_SECONDS):
+            for one in (self.leader, self.house, self.collects):
+                one.leads()
 
     def _note_step_back(self, seconds: float, at: Any) -> None:
         log.warning("the machine's clock stepped back %.1f s; the console's stands still", seconds)
@@ -317,6 +352,9 @@ class Console:
         stop_schedule(self.scheduler, self.runner)
         if self.cluster:
             self.cluster.close()
+        for one in (self.leader, self.house, self.collects):
+            one.resign()  # another need not wait until they have run out
+        self.analyst.close()
         try:
             self.tally.flush(self.store)
         finally:
@@ -336,6 +374,8 @@ class Console:
         if self.first_token:
             link = f"{self.address}/sign-in?token={self.first_token}"
             print(f"Sign in, once, with {link}", flush=True)
+        if self.location.is_shared:
+            print(f"The warehouse is shared: {self.location.words}.", flush=True)
         print("Stop it with Ctrl-C; nothing is lost.", flush=True)
         if self.session:
             print("The fleet's past is being made up to now; the page shows how far.", flush=True)

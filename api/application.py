@@ -17,13 +17,17 @@ from api import (
     decisions,
     docs,
     engine,
+    exports,
     fleet,
     health,
     jobs,
     market,
     metrics,
+    money,
     people,
     sign_in,
+    sql,
+    usage,
 )
 from api.body_limit import BodyLimit
 from api.door import SignInRequired
@@ -33,9 +37,11 @@ from api.register import Register
 from api.sessions import Sessions, secret_key
 from api.settings import ApiSettings, Readiness
 from api.throttle import Throttle
+from warehouse.analyst import Analyst
 from warehouse.clock import Clock, WallClock
 from warehouse.people import Passwords
 from warehouse.store import Store
+from warehouse.usage import Tally
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
@@ -44,13 +50,17 @@ ROUTERS: tuple[APIRouter, ...] = (
     cluster.router,
     jobs.router,
     market.router,
+    money.router,
     decisions.router,
     controls.router,
     engine.router,
+    exports.router,
     people.router,
     audit.router,
     docs.router,
     sign_in.router,
+    sql.router,
+    usage.router,
 )
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -71,6 +81,8 @@ def create_api(
     passwords: Passwords | None = None,
     wall: Clock | None = None,
     throttle: Throttle | None = None,
+    tally: Tally | None = None,
+    analyst: Analyst | None = None,
 ) -> Office:
     """Add the API and the door to an app, to which nothing else was added yet.
 
@@ -91,11 +103,13 @@ def create_api(
         ),
         register=Register(store),
         throttle=throttle or Throttle(),
+        analyst=analyst,
     )
     app.state.office = office
     app.state.metrics = metrics.registry_of(store, clock, office.wall, settings.led_by)
     _add_routes(app)
     add_problem_handlers(app)
+    app.add_middleware(usage.Counted, tally=tally or Tally(office.wall))
     app.add_middleware(BodyLimit)
     app.add_middleware(SignInRequired, office=office)
     app.add_middleware(metrics.Measured, registry=app.state.metrics)
@@ -115,7 +129,12 @@ def openapi_document() -> dict[str, Any]:
 
 
 def _place(middleware: Middleware) -> int:
-    outermost: tuple[object, ...] = (metrics.Measured, SignInRequired, BodyLimit)
+    outermost: tuple[object, ...] = (
+        metrics.Measured,
+        SignInRequired,
+        BodyLimit,
+        usage.Counted,
+    )
     made_by: object = middleware.cls
     return outermost.index(made_by) if made_by in outermost else len(outermost)
 

@@ -26,9 +26,9 @@ PROBES = frozenset({"/healthz", "/readyz"})
 """Answered to anybody by any name: they say only whether the console is well."""
 OPEN_PATHS = PROBES | {"/sign-in", "/sign-in/first", "/sign-in.css", "/api/v1/sign-in"}
 """Answered to somebody not signed in."""
-VIEWERS_MAY_POST = ("/_dash-", "/sign-out", "/password")
+VIEWERS_MAY_POST = ("/_dash-", "/sign-out", "/password", "/api/v1/sql")
 """Paths at which a viewer too may send something: Dash asks for what its pages show by POST,
-and each callback that changes something asks `current_person` itself."""
+and each callback that changes something asks `current_person` itself; a question changes none."""
 
 SOCKET_CLOSED_NOT_SIGNED_IN = 4401
 

@@ -9,10 +9,11 @@ import polars as pl
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
 
+from api.gpu_shapes import NodeGpuShape, node_gpus
 from api.office import Here
 from api.problems import Refused
 from api.shapes import Paged, Rows, Shape, shape_of
-from warehouse import fleet, healing
+from warehouse import fleet, healing, shares
 from warehouse.paging import Page
 from warehouse.records import NodeHealth, NodeReading, NodeState
 
@@ -215,6 +216,22 @@ def node_health(here: Here, node_id: str) -> Any:
             judged_at=now,
         )
     return {name: getattr(found, name) for name in HealthShape.model_fields}
+
+
+@router.get("/nodes/{node_id}/gpus", response_model=Rows[NodeGpuShape])
+def gpus_of_node(here: Here, paged: Paged, node_id: str) -> dict[str, Any]:
+    """One node's GPUs, with their MIG instances and all who hold a part of them."""
+    read = fleet.node(here.store, node_id)
+    if read is None:
+        raise Refused(404, "no such node", f"there is no node {node_id}: read the list again")
+    since = read.measured_at - fleet.READING_WINDOW
+    found = node_gpus(
+        fleet.gpu_samples(here.store, node_id, since=since),
+        shares.instances(here.store, node_id, since=since),
+        shares.holders(here.store, node_id, since=since),
+    )
+    shown = found[paged.offset : paged.offset + paged.limit]
+    return {**paged.rows(Page(pl.DataFrame(), len(found))), "items": shown}
 
 
 @router.get("/incidents", response_model=Rows[IncidentShape])

@@ -13,6 +13,7 @@ from api.register import Register
 from api.sessions import Sessions
 from api.settings import ApiSettings, Readiness
 from api.throttle import Throttle
+from warehouse.analyst import Analyst
 from warehouse.audit import AuditVia, record
 from warehouse.clock import Clock
 from warehouse.people import Passwords, Person, current_person
@@ -35,6 +36,8 @@ class Office:
     sessions: Sessions
     register: Register
     throttle: Throttle
+    analyst: Analyst | None = None
+    """Who answers people's own questions; None where nobody does."""
 
     def note(
         self,

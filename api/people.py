@@ -12,7 +12,7 @@ from api.office import Address, Admin, Here, Office, Operator, Viewer
 from api.problems import Refused
 from api.shapes import Paged, Rows, Sent, shape_of
 from api.throttle import TooManyTries
-from warehouse import people, tokens
+from warehouse import people, tokens, usage
 from warehouse.people import Person
 from warehouse.records import ApiToken, Role, User
 
@@ -93,6 +93,7 @@ def sign_in(here: Here, address: Address, sent: Credentials) -> dict[str, Any]:
     )
     here.register.forget()
     here.note(user.user_name, "token.create", issued.record.token_id, via="api", address=address)
+    usage.note("sign_in", "/api/v1/sign-in", user_id=user.user_name, tenant=user.tenant)
     return _told(issued)
 
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from api.headers import security_headers
-from warehouse import people, policies, tokens
+from warehouse import export_errors, people, policies, tokens, unit_costs
 from warehouse.actions import InvalidParameters
 from warehouse.controls import ControlError, InvalidLimit
 from warehouse.decisions import (
@@ -54,12 +54,18 @@ STATUS_OF: dict[type[Exception], int] = {
     InvalidParameters: 422,
     InvalidLimit: 422,
     ControlError: 422,
+    unit_costs.InvalidUnitCost: 422,
     people.NoSuchUser: 404,
     people.NameTaken: 409,
     people.LastAdmin: 409,
     people.BadName: 422,
     people.WeakPassword: 422,
     policies.NoSuchPolicy: 404,
+    export_errors.NoSuchExport: 404,
+    export_errors.NotMetered: 409,
+    export_errors.ExportUnderWay: 409,
+    export_errors.BadSpan: 422,
+    export_errors.ExportError: 502,
     tokens.NoSuchToken: 404,
     tokens.LinkIsUsed: 410,
     tokens.TooMuch: 403,

@@ -41,7 +41,7 @@ class Register:
             return None
         if session.session_id in self._ended_sessions:
             return None
-        return Person(user.user_name, user.role, "browser")
+        return Person(user.user_name, user.role, "browser", user.tenant)
 
     def of_token(self, text: str, now: datetime) -> tuple[Person, str] | None:
         """Who an API token speaks for and its id, or None if it is wrong, revoked or lapsed."""

@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from warehouse.export_terms import ExportTerms
+
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 """The names of this machine to itself."""
 
@@ -34,6 +36,8 @@ class ApiSettings:
     script_hashes: Callable[[], Sequence[str]] | None = None
     """The CSP hashes of the pages' inline scripts, for Dash its `csp_hashes`. Without them
     inline scripts are allowed."""
+    exports: ExportTerms | None = None
+    """Where exports go; to the home without it."""
     led_by: Callable[[], str | None] = lambda: None
     """Who acts, where another console does; None where this one acts itself."""
 

@@ -17,7 +17,7 @@ from api.office import Address, Here, Office, Viewer
 from api.origins import safe_path
 from api.people import password_is_right
 from api.problems import Refused
-from warehouse import people, tokens
+from warehouse import people, tokens, usage
 from warehouse.people import WeakPassword, current_person
 from warehouse.records import User
 
@@ -75,6 +75,7 @@ def sign_in(
         )
     if user is None:
         return _sign_in_form(request, here, next, user_name, WRONG, 401)
+    usage.note("sign_in", "/sign-in", user_id=user.user_name, tenant=user.tenant)
     return _signed_in(request, here, user, address, safe_path(next))
 
 
@@ -103,6 +104,7 @@ def choose_first_password(
         return HTMLResponse(pages.dead_link_page(), 410)
     here.register.forget()
     here.note(admin.user_name, "password.set", admin.user_name, via="browser", address=address)
+    usage.note("sign_in", "/sign-in/first", user_id=admin.user_name)
     return _signed_in(request, here, admin, address, "/")
 
 

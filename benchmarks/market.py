@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._timing import machine, milliseconds, row
 from engine.market import metrics, scoring
-from warehouse import benchmarks, market
+from warehouse import benchmarks, market, merging
 from warehouse.records import MarketAlarm, Offer
 from warehouse.score_weights import Weights
 from warehouse.store import Location, Store
@@ -91,7 +91,7 @@ def filled(home: str) -> Store:
     store = Store(Location.embedded(Path(home)))
     store.append_frame(Offer, made_offers())
     store.append([alarm(n) for n in range(500)])
-    store.tidy(NOW)
+    merging.merge(store)
     return store
 
 

@@ -19,7 +19,7 @@ import polars as pl
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._timing import machine, milliseconds, row
-from warehouse import decisions, fleet
+from warehouse import decisions, fleet, telemetry
 from warehouse.records import GpuRollup, GpuSample
 from warehouse.store import Location, Store
 
@@ -108,13 +108,15 @@ def main() -> None:
             100,
         )
         row(
-            "fleet.gpu_utilisation: 1,000 GPUs over 14 days",
-            milliseconds(lambda: fleet.gpu_utilisation(store, **span), 30),
+            "telemetry.gpu_utilisation: 1,000 GPUs over 14 days",
+            milliseconds(lambda: telemetry.gpu_utilisation(store, **span), 30),
             100,
         )
         row(
-            "fleet.node_history: one node over 14 days",
-            milliseconds(lambda: fleet.node_history(store, "node-7", **span), 30),
+            "telemetry.node_history: one node over 14 days",
+            milliseconds(
+                lambda: telemetry.node_history(store, "node-7", since=span["since"], until=NOW), 30
+            ),
             100,
         )
         store.close()

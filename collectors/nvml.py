@@ -90,18 +90,36 @@ class NvmlCollector(Collector):
 
         A GPU that can't be read is named in a note and doesn't hide the others.
         """
-        reading = self.reading(now)
-        self._untold += self._events.happened(reading, now)
-        if not reading.samples:  # what happened is told by the first run that succeeds
-            raise Unreachable(f"no GPU of this host can be read: {_in_words(reading)}")
+        reading, events = self.seen(now)
         yield from reading.samples
         yield from reading.processes
-        told, self._untold = self._untold, []
-        yield from told
-        if remark := self._events.remark():
+        yield from events
+        if remark := self.remark():
             yield Note(remark)
         if reading.broken:
             yield Note(f"not read: {_in_words(reading)}")
+
+    def seen(self, now: datetime) -> tuple[Reading, list[GpuEvent]]:
+        """One pass over the host, and what happened since the last one that succeeded.
+
+        Raises:
+            Unreachable: no GPU can be read; what happened is told by the first pass that succeeds.
+        """
+        reading = self.reading(now)
+        self._untold += self._events.happened(reading, now)
+        if not reading.samples:
+            raise Unreachable(f"no GPU of this host can be read: {_in_words(reading)}")
+        told, self._untold = self._untold, []
+        return reading, told
+
+    def remark(self) -> str | None:
+        """Why some events are not to be had; said once."""
+        return self._events.remark()
+
+    @property
+    def heard(self) -> frozenset[str]:
+        """The UUIDs of the GPUs whose XID errors the driver reports."""
+        return self._events.heard
 
     def reading(self, now: datetime) -> Reading:
         """One pass over the host, NVML started again first where that may help.

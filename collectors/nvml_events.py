@@ -86,6 +86,11 @@ class DriverEvents:
         self._is_remarked = self._remark is not None
         return self._remark
 
+    @property
+    def heard(self) -> frozenset[str]:
+        """The UUIDs of the GPUs that are registered for events."""
+        return frozenset(gpu_id for gpu_id, _ in self._watched.values())
+
     # -- the driver's own events ---------------------------------------------------
 
     def _register(self, index: int) -> None:

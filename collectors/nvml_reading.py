@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import ceil
 from typing import Any
@@ -104,19 +104,22 @@ class Reader:
         memory_used_bytes, memory_total_bytes = self._memory_bytes(handle)
         running = self._running(handle)
         rows_remapped_count, is_pending, has_failed = self._row_remaps(handle)
+        utilisation_ratio, memory_copy_ratio = self._utilisation_ratios(handle)
         sample = GpuSample(
             gpu_id=gpu_id,
             node_id=self._host.node_id,
             pool=self._host.pool,
             slot=index,
             gpu_model=gpu_model,
-            utilisation_ratio=self._utilisation_ratio(handle),
+            utilisation_ratio=utilisation_ratio,
+            memory_copy_ratio=memory_copy_ratio,
             memory_used_bytes=memory_used_bytes,
             memory_total_bytes=memory_total_bytes,
             power_watts=self._number(1e-3, nvml.nvmlDeviceGetPowerUsage, handle),
             power_limit_watts=self._number(1e-3, nvml.nvmlDeviceGetEnforcedPowerLimit, handle),
             energy_joules=self._number(1e-3, nvml.nvmlDeviceGetTotalEnergyConsumption, handle),
             temperature_celsius=self._temperature_celsius(handle),
+            memory_temperature_celsius=self._memory_temperature_celsius(handle),
             sm_clock_hertz=self._clock_hertz(handle, nvml.NVML_CLOCK_SM),
             memory_clock_hertz=self._clock_hertz(handle, nvml.NVML_CLOCK_MEM),
             ecc_corrected_count=self._ecc(handle, nvml.NVML_MEMORY_ERROR_TYPE_CORRECTED),
@@ -136,14 +139,14 @@ class Reader:
         # A GPU cut into instances answers for the processes of all of them; each is one
         # instance's, and is told there.
         return (
-            [sample, *(instance for instance, _ in instances)],
+            [replace(sample, sharing="mig"), *(instance for instance, _ in instances)],
             [process for _, processes in instances for process in processes],
         )
 
-    def _utilisation_ratio(self, handle: Any) -> float | None:
+    def _utilisation_ratios(self, handle: Any) -> tuple[float | None, float | None]:
+        """Of the engines, and of the device memory's reads and writes."""
         rates = self._ask(self._nvml.nvmlDeviceGetUtilizationRates, handle)
-        percent = None if rates is None else rates.gpu
-        return percent / 100.0 if percent is not None and 0 <= percent <= 100 else None
+        return (None, None) if rates is None else (_ratio(rates.gpu), _ratio(rates.memory))
 
     def _memory_bytes(self, handle: Any) -> tuple[int | None, int | None]:
         """Used and total. The second version leaves out what the driver keeps for itself."""
@@ -157,6 +160,15 @@ class Reader:
         if celsius is None:  # a driver before 570 knows the older function only
             celsius = self._number(1.0, self._nvml.nvmlDeviceGetTemperature, handle, sensor)
         return celsius
+
+    def _memory_temperature_celsius(self, handle: Any) -> float | None:
+        """Of GPUs with memory on the package alone; the field carries an error of its own."""
+        fields = [self._nvml.NVML_FI_DEV_MEMORY_TEMP]
+        values = self._ask(self._nvml.nvmlDeviceGetFieldValues, handle, fields)
+        if not values or values[0].nvmlReturn != self._nvml.NVML_SUCCESS:
+            return None
+        celsius = _known(values[0].value.uiVal)
+        return None if not celsius else float(celsius)  # 0 stands for a sensor that is off
 
     def _clock_hertz(self, handle: Any, clock: int) -> int | None:
         megahertz = self._number(1.0, self._nvml.nvmlDeviceGetClockInfo, handle, clock)
@@ -242,6 +254,7 @@ class Reader:
             gpu_model=parent.gpu_model,
             parent_gpu_id=parent.gpu_id,
             mig_profile=self._mig_profile(handle, parent.memory_total_bytes),
+            sharing="mig",
             memory_used_bytes=memory_used_bytes,
             memory_total_bytes=memory_total_bytes,
             process_count=None if running is None else len(running),
@@ -294,6 +307,10 @@ def reason_words(nvml: Any, bits: int) -> list[str]:
 
 def _known(number: int | None) -> int | None:
     return None if number in NOT_AVAILABLE else number
+
+
+def _ratio(percent: int) -> float | None:
+    return percent / 100.0 if 0 <= percent <= 100 else None
 
 
 def _profile_of(attributes: Any, parent_total_bytes: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -26,17 +26,28 @@ def new_scheduler() -> BackgroundScheduler:
     return BackgroundScheduler(timezone=UTC)
 
 
-def schedule(scheduler: BackgroundScheduler, runner: Runner, sources: Iterable[Source]) -> None:
+def schedule(
+    scheduler: BackgroundScheduler,
+    runner: Runner,
+    sources: Iterable[Source],
+    is_ours: Callable[[Source], bool] = lambda source: True,
+) -> None:
     """Put sources on a scheduler; each runs at once and then every `every_seconds`.
 
     A run that is late is run late, several missed ones as one. Each source has a worker of its
-    own: one that hangs takes nobody's place.
+    own: one that hangs takes nobody's place. `is_ours` is asked before each run: of several
+    processes one may run a source for all.
     """
+
+    def run(source: Source) -> None:
+        if is_ours(source):
+            runner.run(source)
+
     for source in sources:
         job = f"{JOB_PREFIX}{source.name}"
         scheduler.add_executor(ThreadPoolExecutor(max_workers=1), alias=job)
         scheduler.add_job(
-            runner.run,
+            run,
             _trigger(source.every_seconds),
             args=[source],
             id=job,

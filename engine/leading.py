@@ -7,18 +7,15 @@ by then goes on from the rows.
 
 from __future__ import annotations
 
-import secrets
-import socket
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from warehouse import leases
 from warehouse.clock import Clock
+from warehouse.leases import LEASE_SECONDS, own_name
 from warehouse.store import Store, WarehouseError
 
-LEASE_SECONDS = 30.0
-"""How long a lease lasts that nobody renews."""
+__all__ = ["LEASE_SECONDS", "Alone", "CatalogueLease", "Leader", "Onlooker", "own_name"]
 
 
 class Leader(Protocol):
@@ -62,11 +59,6 @@ class Alone:
         """Nothing to let go of."""
 
 
-def own_name() -> str:
-    """A name for this console that no other has: its host's, and something drawn by lot."""
-    return f"{socket.gethostname()}-{secrets.token_hex(3)}"
-
-
 @dataclass(frozen=True)
 class CatalogueLease:
     """The lease in the catalogue that consoles share; satisfies `Leader`.
@@ -84,12 +76,7 @@ class CatalogueLease:
 
     def leads(self) -> bool:
         """Whether it holds the lease now; takes it where it is free, renews it where due."""
-        try:
-            return leases.hold(
-                self.store, self.name, self.me, seconds=self.seconds, now=self.clock.now()
-            )
-        except WarehouseError:
-            return False
+        return leases.is_held(self.store, self.name, self.me, self.clock, self.seconds)
 
     def holder(self) -> str | None:
         """Who holds it; None where nobody does, or it can't be read."""
@@ -100,5 +87,13 @@ class CatalogueLease:
 
     def resign(self) -> None:
         """Let go of it; where that can't be written it runs out by itself."""
-        with suppress(WarehouseError):
-            leases.resign(self.store, self.name, self.me, now=self.clock.now())
+        leases.let_go(self.store, self.name, self.me, self.clock)
+
+
+@dataclass(frozen=True)
+class Onlooker(CatalogueLease):
+    """A console that never leads: the fleet of its warehouse is played by another."""
+
+    def leads(self) -> bool:
+        """Never."""
+        return False

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from dash import callback, set_props
 
 from pages._context import NotAllowed
+from pages._used import noting_downloads
 from warehouse.actions import InvalidParameters
 from warehouse.store import WarehouseError
 
@@ -35,9 +36,11 @@ def answers(*outputs_and_inputs: Any, **options: Any) -> Callable[[F], F]:
     """`dash.callback` for a function that asks the warehouse; returns the function itself."""
 
     def register(function: F) -> F:
+        counted = noting_downloads(function, outputs_and_inputs)
+
         @functools.wraps(function)
         async def in_a_thread(*values: Any) -> Any:
-            return await asyncio.to_thread(function, *values)
+            return await asyncio.to_thread(counted, *values)
 
         callback(*outputs_and_inputs, **options)(in_a_thread)
         return function

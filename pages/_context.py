@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from warehouse.analyst import Analyst
 from warehouse.clock import Clock, WallClock
 from warehouse.people import Person, current_person
 from warehouse.records import Role
@@ -48,6 +49,8 @@ class Context:
     status: Callable[[], ConsoleStatus]
     wall: Clock = field(default_factory=WallClock)
     """The machine's clock, by which collectors run."""
+    analyst: Analyst | None = None
+    """Who answers people's own questions; None where nobody does."""
 
     def now(self) -> datetime:
         """The console's instant, UTC."""

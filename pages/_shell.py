@@ -17,6 +17,7 @@ from pages._callbacks import NOTICES, show_error
 from pages._context import Context, context, set_context
 from pages._parts import icon
 from pages._theme import THEME
+from pages._used import note_views
 from warehouse.people import current_person
 
 TITLE = "Pilothouse"
@@ -50,6 +51,7 @@ def create_pages(server: FastAPI, given: Context) -> Dash:
         enable_mcp=False,
     )
     _execute_pages()
+    note_views(page_registry.values())
     _banner.register()
     _register_frame()
     dash_app.layout = frame

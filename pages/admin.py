@@ -16,7 +16,7 @@ from dash import (
     register_page,
 )
 
-from pages import _paused, _windows
+from pages import _paused, _storage, _windows
 from pages._address import keep_in_address
 from pages._admin import (
     ASK_OFF,
@@ -69,6 +69,7 @@ def layout(search: str | None = None, **_: str) -> html.Div:
             _windows.windows_forms() if is_admin else None,
         ),
         panel("Collectors", html.Div(skeleton_rows(3), id="admin-collectors")),
+        _storage.storage_panel(),
         html.Div(
             [
                 panel("Limits", limits_form(limits, is_admin), limits_set_elsewhere(limits)),
@@ -302,6 +303,7 @@ def download(n_clicks: int | None, search: str | None) -> tuple[Any, Any]:
 
 
 _paused.register()
+_storage.register()
 _windows.register()
 asks_anew("admin", "admin-grid", ("admin-search",), "admin-slow")
 keep_in_address("admin-search")

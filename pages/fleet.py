@@ -28,7 +28,7 @@ from pages._node_health import health_of_node
 from pages._nothing import nothing_yet
 from pages._parts import empty, icon, page, page_head, panel, skeleton_rows, state_badge
 from pages._words import age, count
-from warehouse import fleet, healing
+from warehouse import fleet, healing, shares
 
 MEASURES = {
     "utilisation": "Utilisation",
@@ -149,7 +149,8 @@ def bring_up_to_date(n_intervals: int | None, shown: dict[str, Any] | None) -> t
         return no_update, words, None
     models = {each.pool: f"{each.gpu_model}, {each.region}" for each in fleet.pools(store)}
     ill = {each.node_id: healing.headline(each) for each in healing.suspects(store)}
-    drawn = readings(nodes.rows, fleet.gpu_map(store), models, newest.isoformat(), ill)
+    shared = shares.shared_gpus(store)
+    drawn = readings(nodes.rows, fleet.gpu_map(store), models, newest.isoformat(), ill, shared)
     return drawn, words, None
 
 
@@ -159,10 +160,11 @@ def readings(
     models: dict[str, str],
     newest: str,
     ill: dict[str, str],
+    shared: pl.DataFrame,
 ) -> dict[str, Any]:
     """What the map is drawn from: columns, and names once, to keep it small on the wire.
 
-    `ill` says of each suspect node what is wrong with it.
+    `ill` says of each suspect node what is wrong with it, `shared` which GPUs are cut up or shared.
     """
     jobs = gpus["job_id"].drop_nulls().unique(maintain_order=True).to_list()
     tenants = gpus["tenant"].drop_nulls().unique(maintain_order=True).to_list()
@@ -187,6 +189,22 @@ def readings(
         "nodes": [list(row) for row in listed.iter_rows()],
         "gpus": columns,
         "ill": ill,
+        "shared": _shared(gpus, shared),
+    }
+
+
+def _shared(gpus: pl.DataFrame, shared: pl.DataFrame) -> dict[str, list[Any]]:
+    """By place among the GPUs: how it is given out, instances, holders, and their names."""
+    rows = {row["gpu_id"]: row for row in shared.iter_rows(named=True)}
+    return {
+        str(at): [
+            row["sharing"],
+            row["instance_count"],
+            row["holder_count"],
+            " ".join([*row["jobs"], *row["tenants"]]),
+        ]
+        for at, gpu_id in enumerate(gpus["gpu_id"] if rows else [])
+        if (row := rows.get(gpu_id))
     }
 
 

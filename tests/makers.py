@@ -14,6 +14,7 @@ from warehouse.records import (
     Decision,
     Forecast,
     GpuSample,
+    GpuShare,
     JobEvent,
     ListPrice,
     NodeReading,
@@ -70,6 +71,12 @@ def make_gpu_sample(**changes: Any) -> GpuSample:
         stored_at=NOON,
     )
     return replace(made, **changes)
+
+
+def make_gpu_share(**changes: Any) -> GpuShare:
+    who = {"job_id": "job-1", "tenant": "blue", "namespace": "blue", "pod": "pod", "source": "test"}
+    of = {"gpu_id": "gpu-0", "node_id": "node-0", "sharing": "time_sliced", "share_ratio": 0.25}
+    return GpuShare(**(who | of | {"pool": POOL, "measured_at": NOON, "stored_at": NOON} | changes))
 
 
 def make_node(**changes: Any) -> NodeReading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from warehouse import records
+from warehouse.keeping import kept_apart
 from warehouse.schema import TABLES, Column, Table
 
 HEAD = """# Data
@@ -13,7 +14,9 @@ Every table is DuckLake over Parquet: `PILOTHOUSE_HOME/parquet` holds the files,
 `PILOTHOUSE_HOME/catalogue.duckdb` says which belong to what. Rows are facts: appended, never
 changed. Units are the last words of names, instants end in `_at` and are UTC, a missing measurement
 is NULL and never 0. Lists and objects are kept as JSON text. Tables marked *by day* are partitioned
-by the day of the column named.
+by the day of the column named; how long they are kept is set by `PILOTHOUSE_KEEP_…`
+([settings.md](settings.md)), and of roll-ups by the length of their period. A DECIMAL is a number
+whose source tells no more digits; a question answers it as a float.
 """
 
 
@@ -24,12 +27,19 @@ def data_markdown() -> str:
 
 
 def _section(table: Table) -> str:
-    by_day = f" *By day of `{table.partition_by}`.*" if table.partition_by else ""
+    by_day = f" *By day of `{table.partition_by}`{_kept(table)}.*" if table.partition_by else ""
     rows = "".join(_row(column) for column in table.columns)
     return (
         f"\n## `{table.name}`\n\n{table.description}{by_day}\n\n"
         f"| column | type | may be NULL | meaning |\n|---|---|---|---|\n{rows}"
     )
+
+
+def _kept(table: Table) -> str:
+    days = [days for _, each, days in kept_apart() if each is table]
+    if days == [None]:
+        return ", kept for ever"
+    return ", kept " + ", ".join(f"{each:g}" for each in days if each) + " days"
 
 
 def _row(column: Column) -> str:

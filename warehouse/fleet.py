@@ -6,21 +6,13 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from warehouse import rollups
 from warehouse.paging import Page, page_of
-from warehouse.records import (
-    GpuProcess,
-    GpuRollup,
-    GpuSample,
-    NodeReading,
-    Pool,
-    PoolState,
-)
+from warehouse.records import NodeReading, Pool, PoolState
 from warehouse.store import Store
 
 READING_WINDOW = timedelta(minutes=15)
 """A GPU or node that was not read for this long before the newest reading is gone."""
-
-ROLLUP_SECONDS = 3600
 
 _LATEST_POOL_STATE = """
     SELECT * FROM pool_states WHERE measured_at > $since
@@ -102,11 +94,13 @@ def gpu_map(store: Store, *, at: datetime | None = None) -> pl.DataFrame:
     Each source has a clock of its own, so newest is reckoned source by source. MIG instances
     are left out: their GPU stands for them.
     """
+    clocks = rollups.source_clocks(store) if at is None else _clocks_at(store, at)
+    newest = [(clock, clock - READING_WINDOW) for clock in clocks.values()]
     return store.query(
         """
         WITH newest AS (
-            SELECT source, max(measured_at) AS newest_at FROM gpu_samples
-            WHERE $at IS NULL OR measured_at <= $at GROUP BY source
+            SELECT unnest($sources::VARCHAR[]) AS source,
+                unnest($newest::TIMESTAMPTZ[]) AS newest_at
         ), node AS (
             SELECT node_id, state AS node_state, kind AS node_kind FROM node_states
             WHERE measured_at > $since AND ($at IS NULL OR measured_at <= $at)
@@ -117,32 +111,29 @@ def gpu_map(store: Store, *, at: datetime | None = None) -> pl.DataFrame:
             coalesce(node_state, 'active') AS node_state, node_kind, source, measured_at
         FROM gpu_samples JOIN newest USING (source) LEFT JOIN node USING (node_id)
         WHERE measured_at > newest_at - to_seconds($window) AND measured_at <= newest_at
-            AND parent_gpu_id IS NULL
+            AND measured_at > $oldest AND measured_at <= $latest AND parent_gpu_id IS NULL
         QUALIFY row_number() OVER (PARTITION BY gpu_id ORDER BY measured_at DESC) = 1
         ORDER BY pool, node_id, slot
         """,
         since=_newest(store, "node_states", at) - READING_WINDOW,
         window=READING_WINDOW.total_seconds(),
         at=at,
+        sources=list(clocks),
+        newest=[clock for clock, _ in newest],
+        oldest=min((since for _, since in newest), default=_EPOCH),
+        latest=max(clocks.values(), default=_EPOCH),
     )
 
 
-def gpu_utilisation(store: Store, *, since: datetime, until: datetime) -> pl.DataFrame:
-    """Every GPU over a span, from roll-ups: mean utilisation, power, share held, peak heat."""
-    return store.query(
+def _clocks_at(store: Store, at: datetime) -> dict[str, datetime]:
+    newest = store.query(
         """
-        SELECT gpu_id, any_value(node_id) AS node_id, any_value(pool) AS pool,
-            any_value(slot) AS slot, avg(utilisation_mean_ratio) AS utilisation_mean_ratio,
-            avg(held_ratio) AS held_ratio, avg(power_mean_watts) AS power_mean_watts,
-            max(temperature_max_celsius) AS temperature_max_celsius
-        FROM gpu_rollups
-        WHERE period_seconds = $period AND starts_at >= $since AND starts_at < $until
-        GROUP BY gpu_id ORDER BY pool, node_id, slot
+        SELECT source, max(measured_at) AS newest_at FROM gpu_samples WHERE measured_at <= $at
+        GROUP BY source
         """,
-        period=ROLLUP_SECONDS,
-        since=since,
-        until=until,
+        at=at,
     )
+    return dict(newest.iter_rows())
 
 
 _NODE_COLUMNS = {"node_id", "pool", "kind", "state", "gpus_used", "health_ratio", "measured_at"}
@@ -185,29 +176,21 @@ def nodes(
 
 def node(store: Store, node_id: str) -> NodeReading | None:
     """One node as last read, or None if it was never seen."""
-    found = store.rows(
-        NodeReading,
-        "SELECT * FROM node_states WHERE node_id = $node_id ORDER BY measured_at DESC LIMIT 1",
-        node_id=node_id,
-    )
-    return found[0] if found else None
-
-
-def node_history(store: Store, node_id: str, *, since: datetime, until: datetime) -> pl.DataFrame:
-    """A node's GPUs hour by hour, from roll-ups, a row a GPU and hour."""
-    return store.query(
-        """
-        SELECT starts_at, slot, utilisation_mean_ratio, power_mean_watts, temperature_max_celsius
-        FROM gpu_rollups
-        WHERE node_id = $node_id AND period_seconds = $period
-            AND starts_at >= $since AND starts_at < $until
-        ORDER BY starts_at, slot
-        """,
-        node_id=node_id,
-        period=ROLLUP_SECONDS,
-        since=since,
-        until=until,
-    )
+    since = _newest(store, "node_states") - READING_WINDOW
+    # Nearly always it was read just now; only for one that is gone all days are looked through.
+    for from_at in (since, _EPOCH):
+        found = store.rows(
+            NodeReading,
+            """
+            SELECT * FROM node_states WHERE node_id = $node_id AND measured_at > $since
+            ORDER BY measured_at DESC LIMIT 1
+            """,
+            node_id=node_id,
+            since=from_at,
+        )
+        if found:
+            return found[0]
+    return None
 
 
 def gpu_samples(store: Store, node_id: str, *, since: datetime) -> pl.DataFrame:
@@ -222,85 +205,14 @@ def gpu_samples(store: Store, node_id: str, *, since: datetime) -> pl.DataFrame:
     )
 
 
-def roll_up(store: Store) -> int:
-    """Roll raw samples up into every whole hour that is over and not rolled up yet.
-
-    Each source has a clock of its own: an hour is over once that source was read after it.
-    Returns the rows added. Safe to repeat.
-    """
-    return sum(
-        store.append_frame(GpuRollup, _rolled(store, source, since, until))
-        for source, since, until in _spans_to_roll_up(store).iter_rows()
-    )
-
-
-def _spans_to_roll_up(store: Store) -> pl.DataFrame:
-    return store.query(
-        """
-        WITH rolled AS (
-            SELECT source, max(starts_at) AS newest_at FROM gpu_rollups
-            WHERE period_seconds = $period GROUP BY source
-        ), read AS (
-            SELECT source, min(measured_at) AS oldest_at, max(measured_at) AS newest_at
-            FROM gpu_samples GROUP BY source
-        ), span AS (
-            SELECT read.source,
-                coalesce(rolled.newest_at + to_seconds($period),
-                    time_bucket(to_seconds($period), oldest_at)) AS since,
-                time_bucket(to_seconds($period), read.newest_at) AS until
-            FROM read LEFT JOIN rolled USING (source)
-        )
-        SELECT * FROM span WHERE since < until ORDER BY source
-        """,
-        period=ROLLUP_SECONDS,
-    )
-
-
-def drop_samples(store: Store, *, keep: timedelta) -> int:
-    """Let raw samples and processes go that are older than `keep` before their source's newest.
-
-    Returns the rows gone; roll-ups stay.
-    """
-    newest = store.query(
-        "SELECT source, max(measured_at) AS newest_at FROM gpu_samples GROUP BY source"
-    )
-    return sum(
-        store.delete_before(kept, newest_at - keep, source)
-        for source, newest_at in newest.iter_rows()
-        for kept in (GpuSample, GpuProcess)
-    )
-
-
-def _rolled(store: Store, source: str, since: datetime, until: datetime) -> pl.DataFrame:
-    return store.query(
-        """
-        SELECT gpu_id, any_value(node_id) AS node_id, any_value(pool) AS pool,
-            any_value(slot) AS slot, $period::BIGINT AS period_seconds,
-            time_bucket(to_seconds($period), measured_at) AS starts_at,
-            count(*) AS sample_count, avg(utilisation_ratio) AS utilisation_mean_ratio,
-            max(utilisation_ratio) AS utilisation_max_ratio,
-            avg((job_id IS NOT NULL)::INT) AS held_ratio,
-            avg(memory_used_bytes) AS memory_used_mean_bytes,
-            avg(power_watts) AS power_mean_watts,
-            max(temperature_celsius) AS temperature_max_celsius, source
-        FROM gpu_samples
-        WHERE source = $source AND measured_at >= $since AND measured_at < $until
-        GROUP BY gpu_id, source, time_bucket(to_seconds($period), measured_at)
-        """,
-        period=ROLLUP_SECONDS,
-        source=source,
-        since=since,
-        until=until,
-    )
-
-
 _EPOCH = datetime.fromisoformat("1970-01-02T00:00:00+00:00")
 
 
 def _newest(store: Store, table: str, at: datetime | None = None) -> datetime:
+    if at is None:  # without a condition the catalogue knows it, and no file is read
+        return store.query(f"SELECT max(measured_at) AS at FROM {table}").item() or _EPOCH
     newest = store.query(
-        f"SELECT max(measured_at) AS at FROM {table} WHERE $at IS NULL OR measured_at <= $at",
-        at=at,
+        f"SELECT max(measured_at) AS at FROM {table} WHERE measured_at <= $at", at=at
     ).item()
     return newest or _EPOCH
 

@@ -60,10 +60,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("file", type=Path, help="Parquet file of prices or of percentiles")
     parser.add_argument("--home", type=Path, help="data folder")
     given = parser.parse_args(list(arguments))
-    home = Settings(**({"home": given.home} if given.home else {})).home
+    settings = Settings(**({"home": given.home} if given.home else {}))
     try:
         table = read(given.file)
-        store = Store(Location.embedded(home))
+        store = Store(Location.of(settings))
         try:
             done = import_table(store, table, WallClock().now(), progress=sys.stderr)
         finally:

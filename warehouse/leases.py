@@ -7,13 +7,18 @@ was not there yet, whose row of a term was written first has the term.
 
 from __future__ import annotations
 
+import secrets
+import socket
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from warehouse.errors import Conflict, TicketGone
+from warehouse.clock import Clock
+from warehouse.errors import Conflict, TicketGone, WarehouseError
 from warehouse.records import Lease, Ticket
 from warehouse.store import Store
 
+LEASE_SECONDS = 30.0
+"""How long a lease lasts that nobody renews."""
 RENEWED_AFTER_RATIO = 1 / 3
 """Share of its time after which a lease is renewed; two more attempts fit in."""
 
@@ -60,6 +65,27 @@ def resign(store: Store, name: str, holder: str, *, now: datetime) -> None:
             store.append([_row(name, holder, found.term, max(now, found.renewed_at), 0.0)])
 
 
+def own_name() -> str:
+    """A name for this process that no other has: its host's, and something drawn by lot."""
+    return f"{socket.gethostname()}-{secrets.token_hex(3)}"
+
+
+def is_held(
+    store: Store, name: str, holder: str, clock: Clock, seconds: float = LEASE_SECONDS
+) -> bool:
+    """As `hold`, and no where the catalogue can't be asked: two that act are worse than none."""
+    try:
+        return hold(store, name, holder, seconds=seconds, now=clock.now())
+    except WarehouseError:
+        return False
+
+
+def let_go(store: Store, name: str, holder: str, clock: Clock) -> None:
+    """As `resign`; where that can't be written it runs out by itself."""
+    with suppress(WarehouseError):
+        resign(store, name, holder, now=clock.now())
+
+
 def _is_due(found: Lease | None, now: datetime, seconds: float) -> bool:
     age_seconds = (now - found.renewed_at).total_seconds() if found else seconds
     return age_seconds >= seconds * RENEWED_AFTER_RATIO
@@ -74,7 +100,7 @@ def _claim(store: Store, name: str, holder: str, seconds: float, now: datetime) 
                 return False  # taken since it was looked at
             store.append([_row(name, holder, _next_term(found, holder), now, seconds)])
     except Conflict:
-        return False
+        pass  # with whoever took it, or with another ticket's use: who has it is read
     return holder_of(store, name, now=now) == holder
 
 

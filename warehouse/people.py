@@ -79,6 +79,8 @@ class Person:
     name: str
     role: Role
     via: Literal["browser", "api", "console"]
+    tenant: str | None = None
+    """Whose person it is; None of operators."""
 
     def may(self, role: Role) -> bool:
         """Whether it may do what needs this role."""

@@ -11,11 +11,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from warehouse.schema import Bounds, record
+from warehouse.schema import Bounds, Digits, record
 
 Count = Annotated[int, Bounds(low=0)]
 Ratio = Annotated[float, Bounds(low=0.0, high=1.0)]
 Amount = Annotated[float, Bounds(low=0.0)]
+FineRatio = Annotated[float, Bounds(low=0.0, high=1.0), Digits(after_point=6, before_point=1)]
+Watts = Annotated[float, Bounds(low=0.0), Digits(after_point=3, before_point=6)]
+Joules = Annotated[float, Bounds(low=0.0), Digits(after_point=3, before_point=15)]
 
 ActionType = Literal[
     "scale_up",
@@ -71,7 +74,12 @@ class Pool:
     """When this row came into force."""
 
 
-@record("gpu_samples", partition_by="measured_at")
+@record(
+    "gpu_samples",
+    partition_by="measured_at",
+    sort_by=("gpu_id", "measured_at", "stored_at"),
+    keep_days=3,
+)
 class GpuSample:
     """One reading of one GPU, or of one MIG instance as an entity of its own."""
 
@@ -89,25 +97,25 @@ class GpuSample:
     """For a MIG instance the UUID of the GPU it is cut from; else None."""
     mig_profile: str | None = None
     """For a MIG instance its profile, for example `1g.10gb`; else None."""
-    utilisation_ratio: Ratio | None = None
+    utilisation_ratio: FineRatio | None = None
     """Share of the last interval in which a kernel ran."""
-    memory_copy_ratio: Ratio | None = None
+    memory_copy_ratio: FineRatio | None = None
     """Share of the last interval in which device memory was read or written."""
-    engine_active_ratio: Ratio | None = None
+    engine_active_ratio: FineRatio | None = None
     """Share of time in which the graphics or compute engine was active (DCGM profiling)."""
-    tensor_active_ratio: Ratio | None = None
+    tensor_active_ratio: FineRatio | None = None
     """Share of cycles in which the tensor cores worked (DCGM profiling)."""
-    dram_active_ratio: Ratio | None = None
+    dram_active_ratio: FineRatio | None = None
     """Share of cycles in which device memory moved data (DCGM profiling)."""
     memory_used_bytes: Count | None = None
     """Device memory in use."""
     memory_total_bytes: Count | None = None
     """Device memory present."""
-    power_watts: Amount | None = None
+    power_watts: Watts | None = None
     """Power drawn."""
-    power_limit_watts: Amount | None = None
+    power_limit_watts: Watts | None = None
     """Power cap in force."""
-    energy_joules: Amount | None = None
+    energy_joules: Joules | None = None
     """Energy since the driver was loaded, a counter."""
     temperature_celsius: float | None = None
     """Core temperature."""
@@ -146,7 +154,12 @@ class GpuSample:
     """When it was stored."""
 
 
-@record("gpu_rollups", partition_by="starts_at")
+@record(
+    "gpu_rollups",
+    partition_by="starts_at",
+    apart_by="period_seconds",
+    sort_by=("gpu_id", "starts_at"),
+)
 class GpuRollup:
     """One GPU over one period: what pages ask over long spans instead of raw samples."""
 
@@ -156,6 +169,8 @@ class GpuRollup:
     """The node it sits in."""
     pool: str | None = None
     """The pool of that node."""
+    parent_gpu_id: str | None = None
+    """For a MIG instance the UUID of the GPU it is cut from; else None."""
     slot: Count
     """Its index in the node, from 0."""
     period_seconds: Count
@@ -164,15 +179,15 @@ class GpuRollup:
     """Start of the period, inclusive; its end is exclusive."""
     sample_count: Count
     """Samples that went in."""
-    utilisation_mean_ratio: Ratio | None = None
+    utilisation_mean_ratio: FineRatio | None = None
     """Mean utilisation."""
-    utilisation_max_ratio: Ratio | None = None
+    utilisation_max_ratio: FineRatio | None = None
     """Highest utilisation."""
-    held_ratio: Ratio | None = None
+    held_ratio: FineRatio | None = None
     """Share of the samples in which a job held the GPU, busy or not."""
     memory_used_mean_bytes: Amount | None = None
     """Mean memory in use."""
-    power_mean_watts: Amount | None = None
+    power_mean_watts: Watts | None = None
     """Mean power."""
     temperature_max_celsius: float | None = None
     """Highest temperature."""
@@ -180,7 +195,25 @@ class GpuRollup:
     """The collector whose samples went in."""
 
 
-@record("gpu_shares", partition_by="measured_at")
+@record("rollup_marks")
+class RollupMark:
+    """How far samples are rolled up. One row; whoever goes on takes it and leaves its own, so that
+    of two consoles that roll up at once one comes to nothing."""
+
+    snapshot_id: Count
+    """What was stored up to this snapshot is taken in."""
+    sources: dict[str, Any]
+    """By source `rolled_until_at`: the periods that end by then are rolled up; `newest_at`: its
+    clock, the newest reading; `kept_from_at`: older periods are never rolled up again, as raw
+    samples of them are gone."""
+
+
+@record(
+    "gpu_shares",
+    partition_by="measured_at",
+    sort_by=("gpu_id", "measured_at", "stored_at"),
+    keep_days=3,
+)
 class GpuShare:
     """Who held how much of one GPU at an instant: a row a holder, none where nobody held it."""
 
@@ -213,7 +246,12 @@ class GpuShare:
     """When it was stored."""
 
 
-@record("gpu_processes", partition_by="measured_at")
+@record(
+    "gpu_processes",
+    partition_by="measured_at",
+    sort_by=("gpu_id", "measured_at"),
+    keep_days=3,
+)
 class GpuProcess:
     """A compute process seen on a GPU."""
 
@@ -231,7 +269,7 @@ class GpuProcess:
     """When it was seen."""
 
 
-@record("node_states", partition_by="measured_at")
+@record("node_states", partition_by="measured_at", sort_by=("node_id", "measured_at"), keep_days=60)
 class NodeReading:
     """A node as it was at one instant."""
 
@@ -259,7 +297,7 @@ class NodeReading:
     """When it was seen."""
 
 
-@record("gpu_events", partition_by="happened_at")
+@record("gpu_events", partition_by="happened_at", keep_days=400)
 class GpuEvent:
     """Something a GPU or its driver reported at an instant."""
 
@@ -323,7 +361,7 @@ class NodeIncident:
     """When."""
 
 
-@record("pool_states", partition_by="measured_at")
+@record("pool_states", partition_by="measured_at", keep_days=400)
 class PoolState:
     """A pool as it was at one instant, and what came and went since the reading before."""
 
@@ -417,7 +455,7 @@ class JobEvent:
 # ---------------------------------------------------------------------------- cluster
 
 
-@record("cluster_nodes", partition_by="measured_at")
+@record("cluster_nodes", partition_by="measured_at", keep_days=60, newest_of=("node_id",))
 class ClusterNode:
     """A Kubernetes node with GPUs; a row whenever something of it changed."""
 
@@ -473,7 +511,7 @@ class ClusterNode:
     """When it was seen so."""
 
 
-@record("cluster_pods", partition_by="measured_at")
+@record("cluster_pods", partition_by="measured_at", keep_days=30, newest_of=("pod_id",))
 class ClusterPod:
     """A pod that asks for GPUs; a row whenever something of it changed."""
 
@@ -511,7 +549,7 @@ class ClusterPod:
     """When it was seen so."""
 
 
-@record("cluster_jobs", partition_by="measured_at")
+@record("cluster_jobs", partition_by="measured_at", keep_days=90, newest_of=("job_id",))
 class ClusterJob:
     """A Job that asks for GPUs; a row whenever something of it changed."""
 
@@ -555,7 +593,7 @@ class ClusterJob:
     """When it was seen so."""
 
 
-@record("cluster_events", partition_by="happened_at")
+@record("cluster_events", partition_by="happened_at", keep_days=30)
 class ClusterEvent:
     """A Kubernetes Event about a node, a pod or a Job."""
 
@@ -581,7 +619,7 @@ class ClusterEvent:
     """When it was last seen."""
 
 
-@record("disruption_budgets", partition_by="measured_at")
+@record("disruption_budgets", partition_by="measured_at", keep_days=30, newest_of=("budget_id",))
 class DisruptionBudget:
     """A PodDisruptionBudget; a row whenever something of it changed."""
 
@@ -603,7 +641,9 @@ class DisruptionBudget:
     """When it was seen so."""
 
 
-@record("cluster_workloads", partition_by="measured_at")
+@record(
+    "cluster_workloads", partition_by="measured_at", keep_days=30, newest_of=("kind", "workload_id")
+)
 class ClusterWorkload:
     """A Kueue Workload or a Karpenter NodeClaim; a row whenever something of it changed."""
 
@@ -631,7 +671,7 @@ class ClusterWorkload:
     """When it was seen so."""
 
 
-@record("scale_targets", partition_by="measured_at")
+@record("scale_targets", partition_by="measured_at", keep_days=60, newest_of=("pool",))
 class ScaleTarget:
     """What a pool's nodes are scaled by; a row whenever something of it changed."""
 
@@ -932,6 +972,9 @@ class Export:
     """Sum of what is billed for."""
     snapshot_id: Count | None = None
     """The version of the warehouse it was read from."""
+    metering_digest: str | None = None
+    """Hours it rests on, a slash, and a digest of their meterings; with another one comes a new
+    version."""
     period_starts_at: datetime
     """Start of what it covers, inclusive."""
     period_ends_at: datetime
@@ -1039,7 +1082,7 @@ class MarketAlarm:
     """When."""
 
 
-@record("market_percentiles", partition_by="measured_at")
+@record("market_percentiles", partition_by="measured_at", keep_days=400)
 class MarketPercentile:
     """Where prices of a GPU model stood at an instant, as somebody else worked them out; imported.
 
@@ -1095,7 +1138,7 @@ class MarketPercentile:
     """When it was stored."""
 
 
-@record("market_metrics", partition_by="measured_at")
+@record("market_metrics", partition_by="measured_at", keep_days=90)
 class MarketMetric:
     """One of the metrics by which providers are compared; unknown stays None."""
 
@@ -1119,7 +1162,7 @@ class MarketMetric:
     """When it was worked out."""
 
 
-@record("benchmark_scores", partition_by="scored_at")
+@record("benchmark_scores", partition_by="scored_at", keep_days=400)
 class BenchmarkScore:
     """A provider's score from 0 to 100, of one metric, a group of them, or overall."""
 
@@ -1202,7 +1245,7 @@ class PriceElasticity:
 # ---------------------------------------------------------------------------- engine
 
 
-@record("observations", partition_by="observed_at")
+@record("observations", partition_by="observed_at", keep_days=120)
 class Observation:
     """What the engine saw of a pool at a tick."""
 
@@ -1445,7 +1488,7 @@ class Outcome:
     """When."""
 
 
-@record("refusals", partition_by="refused_at")
+@record("refusals", partition_by="refused_at", keep_days=400)
 class Refusal:
     """A candidate that a guard held back: why not, on record."""
 
@@ -1469,7 +1512,7 @@ class Refusal:
     """When."""
 
 
-@record("forecasts", partition_by="issued_at")
+@record("forecasts", partition_by="issued_at", keep_days=120)
 class Forecast:
     """What is expected of a pool's series at one later instant."""
 
@@ -1571,7 +1614,7 @@ class Champion:
     """When."""
 
 
-@record("shadow_proposals", partition_by="proposed_at")
+@record("shadow_proposals", partition_by="proposed_at", keep_days=120)
 class ShadowProposal:
     """What a policy would do with a pool at a tick, whether or not it steers."""
 
@@ -1605,7 +1648,7 @@ class ShadowProposal:
     """When."""
 
 
-@record("shadow_scores", partition_by="starts_at")
+@record("shadow_scores", partition_by="starts_at", keep_days=400)
 class ShadowScore:
     """What a policy would have earned in a span: played by the twin on what really came."""
 
@@ -1637,7 +1680,7 @@ class ShadowScore:
     """Its end."""
 
 
-@record("twin_checks", partition_by="starts_at")
+@record("twin_checks", partition_by="starts_at", keep_days=400)
 class TwinCheck:
     """The twin against reality: the same span under the commands that were really given."""
 
@@ -1708,7 +1751,7 @@ class Control:
 # ---------------------------------------------------------------------------- house
 
 
-@record("collector_runs", partition_by="started_at")
+@record("collector_runs", partition_by="started_at", keep_days=14)
 class CollectorRun:
     """One run of one collector."""
 
@@ -1728,7 +1771,7 @@ class CollectorRun:
     """How long it took."""
 
 
-@record("usage_events", partition_by="happened_at")
+@record("usage_events", partition_by="happened_at", keep_days=400)
 class UsageEvent:
     """What somebody did with the console or the API, counted: no personal data beyond the ids."""
 
@@ -1746,7 +1789,7 @@ class UsageEvent:
     """The minute, by the machine's clock."""
 
 
-@record("storage_readings", partition_by="measured_at")
+@record("storage_readings", partition_by="measured_at", keep_days=400)
 class StorageReading:
     """How large one table of the warehouse was at an instant."""
 
@@ -1766,7 +1809,7 @@ class StorageReading:
     """When."""
 
 
-@record("upkeep_runs", partition_by="started_at")
+@record("upkeep_runs", partition_by="started_at", keep_days=30)
 class UpkeepRun:
     """One run of one job of the house: roll-ups, merging, retention, metering, exports."""
 
@@ -1798,6 +1841,8 @@ class User:
     """False once it is switched off."""
     session_epoch: Count
     """Raised to end all its sessions."""
+    tenant: str | None = None
+    """Whose person it is; None of people who belong to no tenant, such as operators."""
     recorded_at: datetime
     """When this row came into force."""
 

@@ -15,6 +15,8 @@ from pydantic import BaseModel, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from warehouse.keeping import KEEP_PREFIX, KeepSettings
+
 PREFIX = "PILOTHOUSE_"
 
 
@@ -33,6 +35,54 @@ class Settings(BaseSettings):
         default_factory=_default_home,
         description="Data folder: the warehouse, the session key. Made if it is not there.",
     )
+    catalogue: SecretStr | None = Field(
+        None,
+        description=(
+            "Catalogue of a shared warehouse in PostgreSQL, `postgres:dbname=… host=… user=…` or "
+            "`postgresql://user@host/dbname`; empty for a file in the data folder, which one "
+            "process may open."
+        ),
+    )
+    catalogue_password: SecretStr | None = Field(
+        None, description="Password of the catalogue's user."
+    )
+    catalogue_password_file: Path | None = Field(
+        None, description="File that the password is read from instead."
+    )
+    data: str = Field(
+        "",
+        description=(
+            "Where the Parquet files are, `s3://bucket/prefix`, or a folder, which for a shared "
+            "catalogue every console and collector must see; empty for one in the data folder."
+        ),
+    )
+    s3_endpoint: str = Field(
+        "",
+        description=(
+            "Host and port of an S3 server, or its URL, whose scheme then says whether TLS is "
+            "used; empty for Amazon's."
+        ),
+    )
+    s3_region: str = Field("us-east-1", description="Region of the bucket.")
+    s3_key_id: str = Field(
+        "",
+        description=(
+            "Id of the S3 key; empty for the credentials of this machine or pod, found as "
+            "Amazon's tools find them."
+        ),
+    )
+    s3_secret: SecretStr | None = Field(None, description="Secret of the S3 key.")
+    s3_secret_file: Path | None = Field(
+        None, description="File that the secret is read from instead."
+    )
+    s3_url_style: Literal["path", "vhost", ""] = Field(
+        "",
+        description=(
+            "How a bucket is named in URLs: `path` or `vhost`; empty for `path` where an endpoint "
+            "is given, else `vhost`."
+        ),
+    )
+    s3_use_ssl: bool = Field(True, description="Whether the S3 server is spoken to by TLS.")
     host: str = Field("127.0.0.1", description="Address to listen on. Loopback by default.")
     port: int = Field(
         8050, ge=0, le=65535, description="Port to listen on; 0 lets the system choose one."
@@ -115,6 +165,45 @@ class Settings(BaseSettings):
             "`score_weights.toml` in the data folder, where there is one."
         ),
     )
+    export_enabled: bool = Field(
+        True, description="Whether days and months are exported by themselves once metered."
+    )
+    export_place: str = Field(
+        "",
+        description=(
+            "Folder or `s3://bucket/prefix` to which exports go; without it `exports` in the data "
+            "folder."
+        ),
+    )
+    export_provider: str = Field(
+        "GPU cloud", description="Who sells the GPU-hours, as exports name it."
+    )
+    export_invoice_issuer: str = Field(
+        "", description="Who sends the bill, as exports name it; the provider without it."
+    )
+    export_host_provider: str = Field(
+        "", description="Whose machines they are, as exports name it; the provider without it."
+    )
+    export_billing_account_id: str = Field(
+        "gpu-cloud", description="Id of the account whose sub-accounts the tenants are, in exports."
+    )
+    export_billing_account_name: str = Field("GPU cloud", description="Its name, in exports.")
+    export_service: str = Field("GPU compute", description="Name of what is sold, in exports.")
+    sql_role: Literal["viewer", "operator", "admin"] = Field(
+        "viewer", description="Who may ask questions of their own on the SQL page and by the API."
+    )
+    sql_seconds: float = Field(
+        30.0, ge=1.0, le=600.0, description="Most seconds that such a question may take."
+    )
+    sql_memory_megabytes: int = Field(
+        1024, ge=128, le=262_144, description="Most memory that its process may take."
+    )
+    sql_rows: int = Field(
+        100_000, ge=100, le=1_000_000, description="Most rows that its answer may have."
+    )
+    sql_at_once: int = Field(
+        2, ge=1, le=32, description="Questions answered at once; four times as many wait."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="What the console writes to its standard error."
     )
@@ -139,6 +228,7 @@ def settings_markdown(
         [
             HEAD,
             _section("The console", PREFIX, Settings),
+            _section("How long rows are kept", KEEP_PREFIX, KeepSettings),
             *(
                 _section(f"The collector `{name}`", f"{PREFIX}{name}_", settings)
                 for name, settings in collectors.items()

@@ -1,101 +1,77 @@
 """The store: DuckLake tables of Parquet behind a few verbs.
 
-`append`, `query`, `rows`, `transaction`, `close` - nothing else. Every question is a free
-function in the module of its noun (`warehouse/jobs.py`, …). This is the one module that
+`append`, `query`, `rows`, `transaction`, `delete`, `tend`, `close` - hardly more. Every question is
+a free function in the module of its noun (`warehouse/jobs.py`, …). This is the one module that
 speaks to DuckDB. Its errors are in `warehouse/errors.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
 import polars as pl
-from duckdb_extensions import import_extension
 
 from warehouse import migrations
+from warehouse.causes import is_settled, why_not_read, why_not_written
+from warehouse.checking import checked, decoded, frame_of
+from warehouse.connecting import ATTACHED_AS, METADATA, attached
 from warehouse.errors import (
     Conflict,
+    InDoubt,
     InUse,
     InvalidRow,
     NotStored,
     NotWritable,
+    Refused,
     TicketGone,
+    Unreachable,
     Unreadable,
     WarehouseError,
 )
+from warehouse.location import Location
 from warehouse.records import Ticket
-from warehouse.schema import INSTANT, TABLES, Column, Table
+from warehouse.schema import INSTANT, TABLES
 
 R = TypeVar("R")
 
-CATALOGUE_FILE = "catalogue.duckdb"
-DATA_FOLDER = "parquet"
-ATTACHED_AS = "warehouse"
+OPEN_TRIES = 10
+OPEN_PAUSE_SECONDS = 0.2
+"""Of several consoles that start at once on a shared warehouse one makes the tables."""
+SETTLE_TRIES = 4
+SETTLE_PAUSE_SECONDS = 0.3
+"""How often it is asked whether a commit that was never answered has come to pass."""
 
 
 __all__ = [
     "Conflict",
+    "InDoubt",
     "InUse",
     "InvalidRow",
     "Location",
     "NotStored",
     "NotWritable",
+    "Refused",
     "Store",
     "TicketGone",
+    "Unreachable",
     "Unreadable",
     "WarehouseError",
 ]
-
-
-@dataclass(frozen=True)
-class Location:
-    """Where a warehouse is: its catalogue and its Parquet files, as DuckLake names them."""
-
-    catalogue: str
-    """What follows `ducklake:`, a file path or a connection string."""
-    data: str
-    """Folder or URL prefix of the Parquet files."""
-
-    @classmethod
-    def embedded(cls, home: Path) -> Location:
-        """The default: a DuckDB catalogue in `home` and the Parquet files beside it.
-
-        Raises:
-            NotWritable: `home` can't be made or written.
-        """
-        _prove_writable(home)
-        data = home / DATA_FOLDER
-        data.mkdir(exist_ok=True)
-        return cls(str(home / CATALOGUE_FILE), f"{data}/")
-
-
-def _prove_writable(home: Path) -> None:
-    probe = home / ".writable"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise NotWritable(
-            f"the data folder {home} can't be written ({error.strerror}): "
-            "give PILOTHOUSE_HOME a folder that this user may write"
-        ) from error
 
 
 class Store:
     """An open warehouse. Safe to share between threads; each has its own cursor."""
 
     def __init__(self, location: Location) -> None:
-        self._connection = _attach(location)
+        self.location = location
+        self._connection = attached(location)
         self._local = threading.local()
         self._write_lock = threading.RLock()
         try:
@@ -115,7 +91,7 @@ class Store:
         by_class: dict[type, list[Any]] = {}
         for row in rows:
             by_class.setdefault(type(row), []).append(row)
-        frames = [(cls, _frame_of(cls, group)) for cls, group in by_class.items()]
+        frames = [(cls, frame_of(cls, group)) for cls, group in by_class.items()]
         with self.transaction():
             for record_class, frame in frames:
                 self.append_frame(record_class, frame)
@@ -130,66 +106,67 @@ class Store:
             InvalidRow: a column is unknown, of the wrong type, missing or out of bounds.
         """
         table = TABLES[record_class]
-        checked = _checked(table, frame)
-        if checked.is_empty():
+        rows = checked(table, frame)
+        if rows.is_empty():
             return 0
         with self.transaction():
-            cursor = self._cursor()
-            cursor.register("incoming", checked.to_arrow())
-            try:
-                names = ", ".join(f'"{name}"' for name in checked.columns)
-                cursor.execute(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM incoming")
-            finally:
-                cursor.unregister("incoming")
-        return checked.height
+            names = ", ".join(f'"{name}"' for name in rows.columns)
+            # DuckDB finds the frame by its name here. Registering it would ask the catalogue while
+            # Python stands still: all of it, where a catalogue elsewhere takes its time.
+            incoming = rows.to_arrow()  # noqa: F841
+            self._cursor().execute(
+                f"INSERT INTO {table.name} ({names}) SELECT {names} FROM incoming"
+            )
+        return rows.height
 
     def query(self, sql: str, **parameters: Any) -> pl.DataFrame:
         """The answer to a SELECT; parameters are named `$name` in it. Instants come as UTC."""
         cursor = self._cursor()
         try:
             table = cursor.execute(sql, _bound(parameters)).to_arrow_table()
-        except duckdb.TransactionException as error:
-            raise Conflict(str(error)) from error
+        except duckdb.Error as error:
+            raise why_not_read(self.location, error) or error from None
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)
-        return frame.with_columns(pl.col(pl.Datetime).dt.convert_time_zone("UTC").cast(INSTANT))
+        return frame.with_columns(
+            *(pl.col(name).dt.convert_time_zone("UTC").cast(INSTANT) for name in _instants(frame)),
+            *(pl.col(name).cast(pl.Float64) for name in _fractions(frame)),
+        )
 
     def rows(self, record_class: type[R], sql: str, **parameters: Any) -> list[R]:
         """The answer to a SELECT whose columns are the record's, as records."""
         columns = {column.name: column for column in TABLES[record_class].columns}
         return [
-            record_class(**{name: _decoded(columns[name], value) for name, value in row.items()})
+            record_class(**{name: decoded(columns[name], value) for name, value in row.items()})
             for row in self.query(sql, **parameters).iter_rows(named=True)
         ]
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, is_long: bool = False) -> Iterator[None]:
         """All that this thread appends and takes inside is stored together, or not at all.
 
-        Nested uses join the outer one.
+        Nested uses join the outer one. Others wait with their own meanwhile; for a long one they
+        wait only while it is committed, and it may come to nothing by a `Conflict`.
 
         Raises:
             Conflict: another transaction took a row that this one took.
+            NotStored, Unreachable: it could not be stored; nothing of it is.
+            InDoubt: a shared catalogue was lost in the middle of the commit.
         """
         if getattr(self._local, "is_open", False):
             yield
             return
-        with self._write_lock:
+        with contextlib.nullcontext() if is_long else self._write_lock:
             cursor = self._cursor()
             cursor.execute("BEGIN")
             self._local.is_open = True
             try:
                 yield
-                cursor.execute("COMMIT")
+                self._commit(cursor)
             except BaseException as error:
                 _roll_back(cursor)
-                if isinstance(error, duckdb.TransactionException):
-                    raise Conflict(str(error)) from error
-                if isinstance(error, duckdb.IOException):
-                    raise NotStored(
-                        f"the warehouse could not write ({str(error).splitlines()[0]}): "
-                        "see that its disk has room and can be written"
-                    ) from error
+                if isinstance(error, duckdb.Error):
+                    raise why_not_written(self.location, error) or error from None
                 raise
             finally:
                 self._local.is_open = False
@@ -207,38 +184,47 @@ class Store:
         if taken.fetchall() == [(0,)]:
             raise TicketGone(f"the {ticket.purpose} of decision {ticket.decision_id} was given")
 
-    def delete_before(self, record_class: type, instant: datetime, source: str = "") -> int:
-        """Drop a partitioned table's rows older than an instant; for retention alone.
+    def delete(self, record_class: type, where: str, **parameters: Any) -> int:
+        """Let rows go; returns how many. For retention, and for what is reckoned anew from others.
 
-        With a `source`, only what that collector brought.
+        Files all of whose rows go are let go whole. Inside a long transaction others may write
+        meanwhile.
+
+        Raises:
+            Conflict: another transaction took or merged those rows meanwhile.
         """
         table = TABLES[record_class]
-        assert table.partition_by, f"{table.name} is kept for ever"
-        of_source = " AND source = $source" if source else ""
         with self.transaction():
             gone = self._cursor().execute(
-                f'DELETE FROM {table.name} WHERE "{table.partition_by}" < $instant{of_source}',
-                {"instant": instant} | ({"source": source} if source else {}),
+                f"DELETE FROM {table.name} WHERE {where}", _bound(parameters)
             )
             ((count,),) = gone.fetchall()
         return int(count)
 
-    def tidy(self, keep_snapshots_since: datetime) -> None:
-        """Merge small Parquet files, let old snapshots go and delete files nothing refers to."""
-        since = keep_snapshots_since.astimezone(UTC).isoformat()
-        with self._write_lock:
-            cursor = self._cursor()
-            cursor.execute(f"CALL ducklake_flush_inlined_data('{ATTACHED_AS}')")
-            cursor.execute(f"CALL ducklake_merge_adjacent_files('{ATTACHED_AS}')")
-            cursor.execute(
-                f"CALL ducklake_expire_snapshots('{ATTACHED_AS}', older_than => '{since}')"
-            )
-            cursor.execute(f"CALL ducklake_cleanup_old_files('{ATTACHED_AS}', cleanup_all => true)")
+    def tend(self, procedure: str, *, is_short: bool = False) -> pl.DataFrame:
+        """The answer of one of DuckLake's own procedures: merging files, letting snapshots go.
+
+        Nobody waits for its work, only for its commit; one that is short, and would lose to
+        writers, has the warehouse to itself.
+
+        Raises:
+            Conflict: another transaction took or merged the same rows: try again later.
+        """
+        with self.transaction(is_long=not is_short):
+            return self.query(f"CALL {procedure}")
 
     def snapshot_id(self) -> int:
         """The version of the data as it is now; `AT (VERSION => …)` reads it again."""
         frame = self.query(f"SELECT id FROM ducklake_current_snapshot('{ATTACHED_AS}')")
         return int(frame.item())
+
+    def has_snapshot(self, snapshot_id: int) -> bool:
+        """Whether that version is still there: old ones are let go."""
+        found = self.query(
+            f"SELECT 1 FROM {METADATA}.ducklake_snapshot WHERE snapshot_id = $snapshot_id",
+            snapshot_id=snapshot_id,
+        )
+        return not found.is_empty()
 
     def close(self) -> None:
         """Write everything down and let go of the files."""
@@ -250,53 +236,71 @@ class Store:
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         cursor: duckdb.DuckDBPyConnection | None = getattr(self._local, "cursor", None)
         if cursor is None:
-            cursor = self._connection.cursor()
-            cursor.execute(f"USE {ATTACHED_AS}")
+            cursor = self._new_cursor()
             self._local.cursor = cursor
         return cursor
 
+    def _new_cursor(self) -> duckdb.DuckDBPyConnection:
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(f"USE {ATTACHED_AS}")
+        except duckdb.Error as error:
+            raise why_not_read(self.location, error) or error from None
+        return cursor
+
+    def _commit(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        if not self.location.is_shared:
+            with self._write_lock:
+                cursor.execute("COMMIT")
+            return
+        mark = secrets.token_hex(12)
+        cursor.execute(
+            f"CALL ducklake_set_commit_message('{ATTACHED_AS}', '', '', extra_info => '{mark}')"
+        )
+        try:
+            with self._write_lock:
+                cursor.execute("COMMIT")
+        except duckdb.Error as error:
+            if is_settled(error) or not self._is_committed(mark):
+                raise
+
+    def _is_committed(self, mark: str) -> bool:
+        """Whether a commit whose answer was lost has come to pass all the same.
+
+        Raises:
+            InDoubt: the catalogue can't be asked.
+        """
+        for tries_left in reversed(range(SETTLE_TRIES)):
+            try:
+                found = self._new_cursor().execute(_MARKED, {"mark": mark}).fetchall()
+            except (duckdb.Error, WarehouseError):
+                found = None
+            if found or (found is not None and not tries_left):
+                return bool(found)
+            time.sleep(SETTLE_PAUSE_SECONDS)
+        raise InDoubt(
+            "the warehouse's catalogue was lost while rows were being committed, and doesn't "
+            "answer: look whether they are stored once PostgreSQL is back, before doing it again"
+        )
+
     def _create_tables(self) -> None:
-        with self.transaction():
-            migrations.migrate(self._cursor())
-        with self.transaction():
-            migrations.take_blanks(self._cursor())
+        for tries_left in reversed(range(OPEN_TRIES)):
+            try:
+                with self.transaction():
+                    migrations.migrate(self._cursor())
+                with self.transaction():
+                    migrations.take_blanks(self._cursor())
+            except Conflict:  # another console makes them at this moment
+                if not tries_left:
+                    raise
+                time.sleep(OPEN_PAUSE_SECONDS * (0.5 + secrets.randbelow(1000) / 1000))
+            else:
+                return
 
 
-def _attach(location: Location) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    import_extension("ducklake", con=connection)
-    connection.execute("LOAD ducklake")
-    try:
-        connection.execute(
-            f"ATTACH 'ducklake:{_quoted(location.catalogue)}' AS {ATTACHED_AS} "
-            # A home that was moved, or restored elsewhere, is still that home.
-            f"(DATA_PATH '{_quoted(location.data)}', OVERRIDE_DATA_PATH true)"
-        )
-        connection.execute(f"USE {ATTACHED_AS}")
-    except duckdb.Error as error:
-        connection.close()
-        raise _why_not_attached(location, error) from error
-    return connection
-
-
-def _why_not_attached(location: Location, error: duckdb.Error) -> WarehouseError:
-    text = str(error).splitlines()[0]
-    if "lock" in text or "file handle conflict" in text:
-        return InUse(
-            f"another console has the warehouse {location.catalogue} open: "
-            "stop it, or give this one another PILOTHOUSE_HOME"
-        )
-    if "Permission denied" in text or "read-only" in text.lower():
-        return NotWritable(f"the warehouse {location.catalogue} can't be written: {text}")
-    return Unreadable(
-        f"{location.catalogue} can't be opened as a warehouse ({text}): "
-        "restore it from a backup, or move it away to start afresh"
-    )
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
+_MARKED = (
+    f"SELECT 1 FROM {METADATA}.ducklake_snapshot_changes WHERE commit_extra_info = $mark LIMIT 1"
+)
 
 
 def _roll_back(cursor: duckdb.DuckDBPyConnection) -> None:
@@ -304,83 +308,20 @@ def _roll_back(cursor: duckdb.DuckDBPyConnection) -> None:
         cursor.execute("ROLLBACK")
 
 
+def _instants(frame: pl.DataFrame) -> list[str]:
+    """The columns that are instants, but not yet as the warehouse answers them."""
+    kinds = frame.schema.items()
+    return [name for name, kind in kinds if isinstance(kind, pl.Datetime) and kind != INSTANT]
+
+
+def _fractions(frame: pl.DataFrame) -> list[str]:
+    """The columns that DuckDB answers as decimals; whole numbers stay whole."""
+    kinds = frame.schema.items()
+    return [name for name, kind in kinds if isinstance(kind, pl.Decimal) and kind.scale > 0]
+
+
 def _bound(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: list(value) if isinstance(value, (set, tuple, frozenset)) else value
         for name, value in parameters.items()
     }
-
-
-# -- rows to columns ------------------------------------------------------------------
-
-
-def _frame_of(record_class: type, rows: Sequence[Any]) -> pl.DataFrame:
-    table = TABLES[record_class]
-    series = [_series(table, column, rows) for column in table.columns]
-    return pl.DataFrame(series)
-
-
-def _series(table: Table, column: Column, rows: Sequence[Any]) -> pl.Series:
-    name = column.name
-    values = [getattr(row, name) for row in rows]
-    if column.is_json:
-        values = [None if v is None else json.dumps(v, sort_keys=True, default=str) for v in values]
-    try:
-        return pl.Series(name, values, dtype=column.dtype, strict=True)
-    except (TypeError, pl.exceptions.PolarsError) as error:
-        raise InvalidRow(f"{table.name}.{name} takes {column.sql_type}: {error}") from error
-
-
-def _checked(table: Table, frame: pl.DataFrame) -> pl.DataFrame:
-    declared = {column.name: column for column in table.columns}
-    unknown = set(frame.columns) - set(declared)
-    if unknown:
-        raise InvalidRow(f"{table.name} has no column {', '.join(sorted(unknown))}")
-    for column in table.columns:
-        if column.name in frame.columns:
-            _check_column(table, column, frame[column.name])
-        elif not column.nullable:
-            raise InvalidRow(f"{table.name}.{column.name} is required")
-    return frame
-
-
-def _check_column(table: Table, column: Column, values: pl.Series) -> None:
-    where = f"{table.name}.{column.name}"
-    if values.dtype == pl.Null() and column.nullable:
-        return
-    if values.dtype != column.dtype and not _widens(values.dtype, column.dtype):
-        raise InvalidRow(f"{where} takes {column.dtype}, not {values.dtype}")
-    if not column.nullable and values.null_count():
-        raise InvalidRow(f"{where} is required, and row {values.is_null().arg_max()} has none")
-    if column.bounds:
-        _check_bounds(where, column, values)
-    if column.choices:
-        odd = values.drop_nulls().filter(~values.drop_nulls().is_in(list(column.choices)))
-        if len(odd):
-            raise InvalidRow(f"{where} takes one of {', '.join(column.choices)}, not {odd[0]!r}")
-
-
-def _widens(given: pl.DataType, wanted: pl.DataType) -> bool:
-    if wanted == pl.Float64():
-        return given.is_numeric()
-    if wanted == pl.Int64():
-        return given.is_integer()
-    return isinstance(given, pl.Datetime) and wanted == INSTANT and given.time_zone == "UTC"
-
-
-def _check_bounds(where: str, column: Column, values: pl.Series) -> None:
-    assert column.bounds
-    low, high = column.bounds.low, column.bounds.high
-    if values.dtype.is_float() and values.is_nan().any():
-        raise InvalidRow(f"{where} is not a number in row {values.is_nan().arg_max()}: use None")
-    least, most = values.min(), values.max()
-    if least is None:
-        return
-    if low is not None and least < low:  # type: ignore[operator]
-        raise InvalidRow(f"{where} is {least!s}, below {low}")
-    if high is not None and most > high:  # type: ignore[operator]
-        raise InvalidRow(f"{where} is {most!s}, above {high}")
-
-
-def _decoded(column: Column, value: Any) -> Any:
-    return json.loads(value) if column.is_json and value is not None else value

@@ -155,7 +155,7 @@ def holder(found: ApiToken | None, owner: User | None, secret: str, now: datetim
     if found is None or not _holds(found, secret, now) or owner is None or not owner.is_active:
         return None
     role = min(found.role, owner.role, key=ROLES.index)
-    return Person(owner.user_name, role, "api")
+    return Person(owner.user_name, role, "api", owner.tenant)
 
 
 # -- the first sign-in -----------------------------------------------------------------

@@ -237,7 +237,7 @@ class HourOfGpus:
         """Takes the pool's present reading in."""
         r = read_gpus(self.pool)
         on = np.broadcast_to(r.is_on[:, None], r.job.shape)
-        held = ((r.job > 0) | r.is_spot).astype(np.float64)
+        held = (r.job > 0).astype(np.float64)  # by jobs alone, as roll-ups of samples have it
         shown = np.stack([r.utilisation_ratio, held, r.memory_used_bytes, r.power_watts])
         self.count = self.count + on
         self.sums = self.sums + shown * on

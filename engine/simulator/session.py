@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -134,14 +134,25 @@ class FleetSession:
         """Whence the jobs come, in words."""
         return self._simulation.workload
 
+    @property
+    def live_from_at(self) -> datetime:
+        """Where the past ends and the live clock begins."""
+        return self._simulation.live_from_at
+
     # -- the past ------------------------------------------------------------------
 
-    def catch_up(self, stopping: threading.Event, fine: Fineness | None = None) -> bool:
+    def catch_up(
+        self,
+        stopping: threading.Event,
+        fine: Fineness | None = None,
+        after_part: Callable[[datetime], None] = lambda _: None,
+    ) -> bool:
         """Produce what is missing of the history, then start the clock.
 
         A part of a day is stored at a time, whole or not at all, so it may be stopped or killed
         anywhere. False if it was stopped, or failed; `failure` then says why. `fine` says how
         often the GPUs are read on the way; without it hours of them are summed up instead.
+        `after_part` is called with the instant up to which all is stored.
         """
         try:
             with self.lock:
@@ -150,6 +161,8 @@ class FleetSession:
                 if stopping.is_set():
                     return False
                 self._stored(frames)
+                if self._read_at:
+                    after_part(self._read_at)
         except (SessionError, SimulatorError, WarehouseError) as error:
             self.failure = str(error)
             log.exception("the fleet's history could not be produced")

@@ -113,20 +113,23 @@ class SimulatedSource:
         return joined([*parts, {PoolState: frame_of(states)}, {PoolLedger: frame_of(ledgers)}])
 
     def history(self, until: datetime, fine: Fineness | None = None) -> Iterator[Frames]:
-        """Plays the fleet to `until` and yields a day's rows at a time; with `fine`, an hour's.
+        """Plays the fleet to `until` and yields a day's rows at a time, less where GPUs are read
+        finely.
 
         Pools every 15 min; nodes, GPU roll-ups, charges and ledgers hourly; every event of a job
         but its checkpoints. What is left of an hour at `until` waits for the first `read`. With
         `fine` the GPUs' own readings come in place of the roll-ups, which are then made of them.
         """
-        end, part_seconds = self.fleet.seconds(until), HOUR_SECONDS if fine else _DAY_SECONDS
+        end, part_seconds = self.fleet.seconds(until), _DAY_SECONDS
         hours = {name: HourOfGpus(pool) for name, pool in self.fleet.pools.items()}
         parts: list[Frames] = []
         states: list[Row] = []
         ledgers: list[Row] = []
         for now in range(self.fleet.now_seconds + STEP_SECONDS, end + 1, STEP_SECONDS):
             if fine:
-                parts += self._fine_readings(now - STEP_SECONDS, fine)
+                every_seconds = fine(self.fleet.instant(now - STEP_SECONDS))
+                part_seconds = _part_seconds(every_seconds)
+                parts += self._fine_readings(now - STEP_SECONDS, every_seconds)
             self.fleet.advance_to(now)
             for name, pool in self.fleet.pools.items():
                 mark = self._marks[name]
@@ -148,11 +151,10 @@ class SimulatedSource:
                 parts, states, ledgers = [], [], []
         self.fleet.advance_to(end)
 
-    def _fine_readings(self, since_seconds: int, fine: Fineness) -> list[Frames]:
-        """Every GPU on the grid of `fine` over one step, its start included."""
-        every = fine(self.fleet.instant(since_seconds))
+    def _fine_readings(self, since_seconds: int, every_seconds: int) -> list[Frames]:
+        """Every GPU each `every_seconds` over one step, its start included."""
         readings: list[Frames] = []
-        for now in range(since_seconds, since_seconds + STEP_SECONDS, every):
+        for now in range(since_seconds, since_seconds + STEP_SECONDS, every_seconds):
             self.fleet.advance_to(now)
             at = self.fleet.now
             readings += [{GpuSample: gpu_samples(pool, at)} for pool in self.fleet.pools.values()]
@@ -187,6 +189,12 @@ class SimulatedSource:
         mark.meters, mark.metered_to = pool.metered_gpu_seconds(), pool.now
         mark.ledger = pool.state.metrics[0].copy()
         return frame
+
+
+def _part_seconds(every_seconds: int) -> int:
+    """What is stored in one go: about 240 readings of every GPU, in hours that divide the day."""
+    most_hours = max(240 * every_seconds // HOUR_SECONDS, 1)
+    return HOUR_SECONDS * max(each for each in (1, 2, 3, 4, 6, 8, 12, 24) if each <= most_hours)
 
 
 def joined(parts: list[Frames]) -> Frames:

@@ -19,6 +19,8 @@ window.dash_clientside = window.dash_clientside || {};
     ["cordoned", "Cordoned", "var(--mantine-color-amber-4)"], ["down", "Down", "var(--mantine-color-red-6)"],
     ["provisioning", "Provisioning", "var(--mantine-color-blue-5)"], ["off", "Off", "var(--cell-off)"],
   ];
+  /* How a GPU is given out, where not whole: [name, short name for the key]. */
+  var SHARING = { mig: ["Cut up by MIG", "cut up by MIG"], time_sliced: ["Time-sliced", "time-sliced"], mps: ["Shared by MPS", "shared by MPS"] };
   var cells = new Map();
   var shown = "";
   var latest = null;
@@ -30,9 +32,14 @@ window.dash_clientside = window.dash_clientside || {};
     var a = hex(stops[i]), b = hex(stops[i + 1]);
     return "rgb(" + a.map(function (from, k) { return Math.round(from + (b[k] - from) * part); }).join(",") + ")";
   }
+  function isHeld(gpu) { return Boolean(gpu && (gpu.job || (gpu.shared && gpu.shared[2] > 0))); }
+  function many(number, noun) { return number + " " + noun + (number === 1 ? "" : "s"); }
+  function sharedText(shared) {
+    return SHARING[shared[0]][0] + ": " + (shared[0] === "mig" ? many(shared[1], "instance") + ", " : "") + many(shared[2], "holder");
+  }
   function stateOf(node, gpu) {
     if (node.state !== "active") { return node.state; }
-    return gpu && gpu.job ? "working" : "free";
+    return isHeld(gpu) ? "working" : "free";
   }
   function colorOf(node, gpu, measure) {
     if (measure === "state") {
@@ -52,7 +59,8 @@ window.dash_clientside = window.dash_clientside || {};
     if (gpu) {
       lines.push("Utilisation " + known(gpu.utilisation === null ? null : gpu.utilisation * 100, "%"), "Temperature " + known(gpu.temperature, "°C"),
         "Power " + known(gpu.power, "W") + (gpu.cap ? " of " + gpu.cap.toFixed(0) + " W" : ""));
-      lines.push(gpu.job ? "Job " + escape(gpu.job) + ", " + escape(gpu.tenant || "") : "No job");
+      if (gpu.shared) { lines.push(sharedText(gpu.shared)); }
+      else { lines.push(gpu.job ? "Job " + escape(gpu.job) + ", " + escape(gpu.tenant || "") : "No job"); }
     }
     return lines.join("<br>");
   }
@@ -63,7 +71,7 @@ window.dash_clientside = window.dash_clientside || {};
     var g = data.gpus, byNode = new Map();
     g.node.forEach(function (id, i) {
       if (!byNode.has(id)) { byNode.set(id, []); }
-      byNode.get(id).push({ slot: g.slot[i], utilisation: g.utilisation[i], temperature: g.temperature[i], power: g.power[i], cap: g.cap[i], job: g.job[i] === null ? null : data.jobs[g.job[i]], tenant: g.tenant[i] === null ? null : data.tenants[g.tenant[i]] });
+      byNode.get(id).push({ slot: g.slot[i], utilisation: g.utilisation[i], temperature: g.temperature[i], power: g.power[i], cap: g.cap[i], job: g.job[i] === null ? null : data.jobs[g.job[i]], tenant: g.tenant[i] === null ? null : data.tenants[g.tenant[i]], shared: (data.shared || {})[i] });
     });
     return data.nodes.map(function (row) { return { id: row[0], pool: row[1], kind: row[2], state: row[3], count: row[4], gpus: byNode.get(row[0]) || [], ill: (data.ill || {})[row[0]] }; });
   }
@@ -71,7 +79,7 @@ window.dash_clientside = window.dash_clientside || {};
     if (!search) { return true; }
     var wanted = search.toLowerCase();
     return node.id.toLowerCase().includes(wanted) || node.gpus.some(function (gpu) {
-      return (gpu.job || "").toLowerCase().includes(wanted) || (gpu.tenant || "").toLowerCase().includes(wanted);
+      return (gpu.job || "").toLowerCase().includes(wanted) || (gpu.tenant || "").toLowerCase().includes(wanted) || (gpu.shared ? gpu.shared[3] : "").toLowerCase().includes(wanted);
     });
   }
 
@@ -97,22 +105,31 @@ window.dash_clientside = window.dash_clientside || {};
   }
   function paint(measure, picked) {
     cells.forEach(function (kept) {
-      var node = kept.node, busy = node.gpus.filter(function (gpu) { return gpu.job; }).length;
+      var node = kept.node, busy = node.gpus.filter(isHeld).length, cut = node.gpus.filter(function (gpu) { return gpu.shared; }).length;
       kept.button.dataset.state = node.state;
       kept.button.classList.toggle("is-picked", node.id === picked);
       kept.button.classList.toggle("is-ill", Boolean(node.ill));
-      kept.button.setAttribute("aria-label", node.id + ", " + node.state + (node.ill ? ", suspect" : "") + ", " + busy + " of " + node.count + " GPUs working");
+      kept.button.setAttribute("aria-label", node.id + ", " + node.state + (node.ill ? ", suspect" : "") + ", " + busy + " of " + node.count + " GPUs working" + (cut ? ", " + cut + " of them cut up or shared" : ""));
       kept.cells.forEach(function (cell, i) {
         var color = colorOf(node, node.gpus[i], measure);
+        cell.dataset.shared = node.gpus[i] && node.gpus[i].shared ? node.gpus[i].shared[0] : "";
         if (cell.dataset.color !== color) { cell.style.background = color; cell.dataset.color = color; }
       });
     });
   }
-  function legend(measure, hasIll) {
+  function legend(measure, hasIll, kinds) {
     var box = document.getElementById("fleet-legend");
     if (!box) { return; }
     keys(box, measure);
     if (hasIll) { box.insertAdjacentHTML("beforeend", "<span class='map-key'><i class='map-ill'></i>suspect</span>"); }
+    Object.keys(SHARING).filter(function (kind) { return kinds.has(kind); }).forEach(function (kind) {
+      box.insertAdjacentHTML("beforeend", "<span class='map-key'><i data-shared='" + kind + "'></i>" + SHARING[kind][1] + "</span>");
+    });
+  }
+  function kindsOf(nodes) {
+    var kinds = new Set();
+    nodes.forEach(function (node) { node.gpus.forEach(function (gpu) { if (gpu.shared) { kinds.add(gpu.shared[0]); } }); });
+    return kinds;
   }
   function keys(box, measure) {
     if (measure === "state") {
@@ -167,7 +184,7 @@ window.dash_clientside = window.dash_clientside || {};
     box.style.setProperty("--cell", nodes.length > 400 ? "8px" : nodes.length > 160 ? "11px" : "14px");
     if (!nodes.length) { box.innerHTML = "<div class='empty'><div class='empty-title'>No node fits</div>Change the pool or what is searched for.</div>"; shown = ""; }
     paint(measure, picked);
-    legend(measure, nodes.some(function (node) { return node.ill; }));
+    legend(measure, nodes.some(function (node) { return node.ill; }), kindsOf(nodes));
     listen(box);
   }
   window.dash_clientside.fleet = {

@@ -21,6 +21,7 @@ window.dash_clientside = window.dash_clientside || {};
     picked: function (rows) {
       var row = rows && rows[0];
       if (row && row.decision_id) { window.dash_clientside.set_props("decisions-id", { value: row.decision_id }); }
+      if (row && row.picked_tenant) { window.dash_clientside.set_props("tenants-tenant", { value: row.picked_tenant }); }
       if (row && row.job_id) { window.dash_clientside.set_props("jobs-job", { value: row.job_id }); }
     },
     /* At once, before the server has answered; and no late answer can open what was closed. */

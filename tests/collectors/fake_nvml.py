@@ -32,6 +32,7 @@ class FakeInstance:
     memory: tuple[int, int] = (2 * GIB, 10 * GIB)
     processes: list[FakeProcess] = field(default_factory=list)
     slices: tuple[int, int, int] = (1, 1, 9856)
+    instance_id: int = 7
 
 
 @dataclass
@@ -54,6 +55,9 @@ class FakeGpu:
     power_limit_milliwatts: int = 700_000
     energy_millijoules: int = 123_456_789
     temperature: int = 61
+    memory_temperature: int | None = 71
+    minor_number: int = 0
+    bus_id: str = "00000000:0F:00.0"
     clocks: dict[int, int] = field(
         default_factory=lambda: {pynvml.NVML_CLOCK_SM: 1980, pynvml.NVML_CLOCK_MEM: 2619}
     )
@@ -110,6 +114,17 @@ class FakeNvml:
         gpu = self.gpus[index]
         self._check("nvmlDeviceGetHandleByIndex", gpu)
         return gpu
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):
+        instances = [i for gpu in self.gpus for i in gpu.instances or ()]
+        for each in [*self.gpus, *instances]:
+            if each.uuid == uuid:
+                return self._of("nvmlDeviceGetHandleByUUID", each)
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+
+    def nvmlSystemGetDriverVersion(self):
+        self._check("nvmlSystemGetDriverVersion")
+        return "570.86.15"
 
     def nvmlSystemGetProcessName(self, pid):
         self._check("nvmlSystemGetProcessName")
@@ -198,6 +213,18 @@ class FakeNvml:
         assert sensor == pynvml.NVML_TEMPERATURE_GPU
         return self._gpu("nvmlDeviceGetTemperature", handle).temperature
 
+    def nvmlDeviceGetFieldValues(self, handle, fieldIds):
+        assert list(fieldIds) == [pynvml.NVML_FI_DEV_MEMORY_TEMP]
+        celsius = self._gpu("nvmlDeviceGetFieldValues", handle).memory_temperature
+        error = pynvml.NVML_SUCCESS if celsius is not None else pynvml.NVML_ERROR_NOT_SUPPORTED
+        return [SimpleNamespace(nvmlReturn=error, value=SimpleNamespace(uiVal=celsius or 0))]
+
+    def nvmlDeviceGetPciInfo_v3(self, handle):
+        return SimpleNamespace(busId=self._gpu("nvmlDeviceGetPciInfo_v3", handle).bus_id)
+
+    def nvmlDeviceGetMinorNumber(self, handle):
+        return self._gpu("nvmlDeviceGetMinorNumber", handle).minor_number
+
     def nvmlDeviceGetClockInfo(self, handle, type):
         return self._gpu("nvmlDeviceGetClockInfo", handle).clocks[type]
 
@@ -229,6 +256,12 @@ class FakeNvml:
         if index >= len(gpu.instances):
             raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
         return gpu.instances[index]
+
+    def nvmlDeviceGetGpuInstanceId(self, device):
+        instance = self._of("nvmlDeviceGetGpuInstanceId", device)
+        if not isinstance(instance, FakeInstance):
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        return instance.instance_id
 
     def nvmlDeviceGetAttributes_v2(self, device):
         graphics, compute, megabytes = self._of("nvmlDeviceGetAttributes_v2", device).slices

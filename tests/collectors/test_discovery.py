@@ -71,6 +71,7 @@ def test_those_switched_off_are_told_from_those_present():
     off = {f"PILOTHOUSE_{name}_ENABLED": "no" for name in ("NVML", "PRICING_PAGES")}
     found = collectors_here({**off, "PILOTHOUSE_LAMBDA_CLOUD_API_KEY": "k"})
     assert "no cluster is given" in found.absent.pop("kubernetes").reason
+    assert "no targets are set" in found.absent.pop("prometheus").reason
     assert found.absent == {
         "nvml": Absent("switched off by PILOTHOUSE_NVML_ENABLED"),
         "pricing_pages": Absent("switched off by PILOTHOUSE_PRICING_PAGES_ENABLED"),

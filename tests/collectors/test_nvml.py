@@ -59,7 +59,8 @@ def names_used_of_nvml() -> set[str]:
         for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
             if isinstance(node, ast.Attribute):
                 found.add(node.attr)
-    return {name for name in found if name.lower().startswith("nvml")}
+    fields = {name for name, *_ in pynvml.c_nvmlFieldValue_t._fields_}
+    return {name for name in found - fields if name.lower().startswith("nvml")}
 
 
 def test_every_name_used_of_nvml_is_in_the_real_library():
@@ -90,6 +91,10 @@ def test_fields_read_from_the_real_librarys_structures_exist():
     assert {"gpu", "memory"} == {name for name, *_ in pynvml.c_nvmlUtilization_t._fields_}
     process = {name for name, *_ in pynvml.c_nvmlProcessInfo_v3_t._fields_}
     assert {"pid", "usedGpuMemory"} <= process
+    value = {name for name, *_ in pynvml.c_nvmlFieldValue_t._fields_}
+    assert {"nvmlReturn", "value"} <= value
+    assert "uiVal" in {name for name, *_ in pynvml.c_nvmlValue_t._fields_}
+    assert "busId" in {name for name, *_ in pynvml.nvmlPciInfo_t._fields_}
     attributes = {name for name, *_ in pynvml.c_nvmlDeviceAttributes._fields_}
     assert {"gpuInstanceSliceCount", "computeInstanceSliceCount", "memorySizeMB"} <= attributes
 
@@ -115,12 +120,14 @@ def test_a_gpu_is_read_in_base_units():
         slot=0,
         gpu_model="NVIDIA H100 80GB HBM3",
         utilisation_ratio=0.73,
+        memory_copy_ratio=0.1,
         memory_used_bytes=20 * GIB,
         memory_total_bytes=80 * GIB,
         power_watts=pytest.approx(412.345),
         power_limit_watts=pytest.approx(700.0),
         energy_joules=pytest.approx(123_456.789),
         temperature_celsius=61.0,
+        memory_temperature_celsius=71.0,
         sm_clock_hertz=1_980_000_000,
         memory_clock_hertz=2_619_000_000,
         ecc_corrected_count=3,
@@ -141,6 +148,8 @@ def test_a_gpu_is_read_in_base_units():
     [
         ("nvmlDeviceGetName", "gpu_model"),
         ("nvmlDeviceGetUtilizationRates", "utilisation_ratio"),
+        ("nvmlDeviceGetUtilizationRates", "memory_copy_ratio"),
+        ("nvmlDeviceGetFieldValues", "memory_temperature_celsius"),
         ("nvmlDeviceGetMemoryInfo", "memory_used_bytes"),
         ("nvmlDeviceGetPowerUsage", "power_watts"),
         ("nvmlDeviceGetEnforcedPowerLimit", "power_limit_watts"),
@@ -154,6 +163,11 @@ def test_what_a_gpu_does_not_support_is_null_and_the_rest_is_read(function, colu
     (sample,) = samples(make_collector(gpu))
     assert getattr(sample, column) is None
     assert sample.temperature_celsius == 61.0
+
+
+def test_memory_without_a_sensor_of_its_own_has_no_temperature():
+    (sample,) = samples(make_collector(FakeGpu(memory_temperature=None)))
+    assert sample.memory_temperature_celsius is None
 
 
 def test_numbers_that_nvml_does_not_know_are_null():

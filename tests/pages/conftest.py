@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,9 @@ from fastapi.testclient import TestClient
 from pages._context import ConsoleStatus, Context, set_context
 from pages._shell import create_pages
 from tests.makers import NOON
+from warehouse.analyst import Analyst
+from warehouse.analyst_question import Limits
+from warehouse.analyst_source import Source
 from warehouse.clock import FleetClock
 from warehouse.people import Person, current_person
 from warehouse.records import Role
@@ -65,7 +69,7 @@ class Console:
     def layout_ids(self) -> set[str]:
         """The ids of the frame and of every page's layout."""
         found = ids_in(self.client.get("/_dash-layout").json())
-        paths = "/ /fleet /jobs /decisions /engine /market /benchmarks /admin"
+        paths = "/ /fleet /jobs /tenants /decisions /engine /market /benchmarks /sql /admin"
         for path in paths.split():
             found |= ids_in(self.open(path))
         return found
@@ -183,14 +187,17 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClien
 
 
 @pytest.fixture
-def console(store: Store, served: tuple[TestClient, Desk]) -> Iterator[Console]:
+def console(store: Store, served: tuple[TestClient, Desk], tmp_path: Path) -> Iterator[Console]:
     client, desk = served
     made = Console(store, ConsoleStatus(True, "made for a test", NOON, 30.0, 1.0, True), client)
-    set_context(Context(store, FleetClock(NOON, speed=0.0), lambda: made.status))
+    clock = FleetClock(NOON, speed=0.0)
+    analyst = Analyst(store, Source(""), tmp_path / "questions", clock, clock, Limits())
+    set_context(Context(store, clock, lambda: made.status, analyst=analyst))
     desk.console = made
     with made.asked_by("admin"):
         yield made
     desk.console = None
+    analyst.close()
 
 
 @pytest.fixture

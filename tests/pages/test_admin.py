@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from dash import no_update
 
-from pages import _banner, _paused, _windows
+from pages import _banner, _paused, _storage, _windows
 from pages._callbacks import NOTICES
-from pages._context import NotAllowed
+from pages._context import NotAllowed, context
 from tests.makers import NOON
 from tests.pages.conftest import Console, pressed, words_in
-from warehouse import audit, controls
+from warehouse import audit, controls, storage
 from warehouse.people import Person, current_person
-from warehouse.records import CollectorRun
+from warehouse.records import CollectorRun, UpkeepRun
 
 
 def throw(console: Console, is_on: bool, reason: str | None) -> tuple[Any, ...]:
@@ -233,3 +233,31 @@ def test_limits_of_many_numbers_are_read_here_and_set_through_the_api(console: C
     assert "h100: $1.25" in shown
     assert "2026-12-24 00:00 to 2026-12-27 08:00 UTC, Christmas" in shown
     assert "PUT /api/v1/admin/limits/price_ceiling_usd_per_gpu_hour" in shown
+
+
+def test_the_storage_is_shown_table_by_table_with_the_jobs_that_keep_it(console: Console) -> None:
+    assert "Not read yet" in words_in(_storage.show_storage(None))
+    now = context().wall.now()
+    read = storage.read_storage(console.store, now=now - timedelta(hours=12))
+    grown = [replace(each, measured_at=now, size_bytes=each.size_bytes + 2**20) for each in read]
+    run = UpkeepRun(
+        job="merge_days", outcome="failed", detail="OSError: the disk is full", row_count=0,
+        started_at=now - timedelta(minutes=5), duration_seconds=1.5,
+    )  # fmt: skip
+    console.store.append([*read, *grown, run])
+    shown = words_in(_storage.show_storage(None))
+    assert "+2.0 MiB" in shown, "a MiB in half a day"
+    assert "merge days" in shown
+    assert "OSError: the disk is full" in shown
+    assert "1 failed" in shown
+    file, told = _storage.download_storage(1)
+    assert file["content"].count("\n") == len(read) + 1
+    assert told[0]["title"] == "Downloaded"
+    assert _storage.download_storage(None) == (no_update, no_update)
+
+
+def test_a_size_is_told_in_the_unit_that_fits() -> None:
+    sizes = (0, 1023, 1536, 85_000_000, 3 * 2**40)
+    assert [_storage.size(each) for each in sizes] == [
+        "0 B", "1023 B", "1.5 KiB", "81.1 MiB", "3.0 TiB",
+    ]  # fmt: skip

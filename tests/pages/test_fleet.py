@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.makers import NOON, POOL, make_gpu_sample, make_node, make_pool
+from tests.makers import NOON, POOL, make_gpu_sample, make_gpu_share, make_node, make_pool
 from tests.pages.conftest import Console, words_in
 from warehouse.records import GpuRollup, NodeHealth, NodeIncident
 
@@ -157,3 +157,95 @@ def test_incidents_tell_how_long_it_took_to_detect_and_to_repair(filled: Console
     _, detail = filled.page("fleet").show_node("node-0", None)
     assert "Its last illness" in words_in(detail)
     assert "Time to repair" in words_in(detail)
+
+
+# -- GPUs that are cut up or shared -------------------------------------------------------
+
+
+@pytest.fixture
+def mixed(console: Console) -> Console:
+    """One node: GPU 0 whole, 1 cut into three, 2 shared in time by four, 3 shared and unheld."""
+    nobody = {"job_id": None, "tenant": None}
+    part = {"parent_gpu_id": "gpu-1", "slot": 1, "sharing": "mig", **nobody}
+    gpus = [
+        make_gpu_sample(sharing="whole"),
+        make_gpu_sample(
+            gpu_id="gpu-1", slot=1, sharing="mig", utilisation_ratio=None, power_watts=None,
+            **nobody
+        ),
+        make_gpu_sample(
+            gpu_id="mig-a", mig_profile="3g.40gb", engine_active_ratio=0.61,
+            utilisation_ratio=None, memory_total_bytes=40 * 2**30, **part
+        ),
+        make_gpu_sample(
+            gpu_id="mig-b", mig_profile="1g.10gb", utilisation_ratio=None,
+            memory_used_bytes=None, memory_total_bytes=10 * 2**30, **part
+        ),
+        make_gpu_sample(
+            gpu_id="mig-c", mig_profile=None, utilisation_ratio=None,
+            memory_used_bytes=None, memory_total_bytes=None, **part
+        ),
+        make_gpu_sample(
+            gpu_id="gpu-2", slot=2, sharing="time_sliced", utilisation_ratio=0.87, **nobody
+        ),
+        make_gpu_sample(gpu_id="gpu-3", slot=3, sharing="mps", utilisation_ratio=None, **nobody),
+    ]  # fmt: skip
+    holders = [
+        make_gpu_share(sharing="whole", share_ratio=1.0),
+        make_gpu_share(
+            gpu_id="mig-a", sharing="mig", share_ratio=3 / 7, pod="train-0", job_id="job-2"
+        ),
+        *(
+            make_gpu_share(gpu_id="gpu-2", pod=f"serve-{n}", job_id=f"serve-{n}", tenant="red")
+            for n in range(3)
+        ),
+    ]
+    node = make_node(gpus_used=3)
+    console.store.append([make_pool(), node, *gpus, *holders])
+    return console
+
+
+def test_a_shared_gpu_shows_its_holders_parts_and_whose_its_utilisation_is(mixed: Console) -> None:
+    _, detail = mixed.page("fleet").show_node("node-0", None)
+    shown = words_in(detail)
+    assert "GPU 2: time-sliced by 4" in shown
+    assert "Its utilisation, 87\u202f%, is the GPU's, not one holder's." in shown
+    assert shown.count("1/4") == 3
+    assert "blue/serve-1" in shown
+    assert "/jobs?job=serve-2" in shown
+    assert "Time-sliced by 4 3 holders" in " ".join(shown.split())
+    assert "Shared by MPS no holder told" in " ".join(shown.split())
+    assert "GPU 3: shared by MPS" in shown
+    assert "Nobody is told to hold a part of it." in shown
+
+
+def test_a_cut_gpu_shows_its_instances_and_what_is_not_told_is_said_to_be_so(
+    mixed: Console,
+) -> None:
+    _, detail = mixed.page("fleet").show_node("node-0", None)
+    shown = words_in(detail)
+    assert "GPU 1: cut up by MIG into 3 instances" in shown
+    assert "1 of 3 instances held" in shown
+    assert "61\u202f%" in shown
+    assert "3/7" in shown
+    assert "blue/train-0" in shown
+    # GPU 1: utilisation, power; GPU 3: utilisation; mig-b: busy, memory, part; mig-c: all four
+    assert shown.count("not told") == 10
+    assert "nan" not in shown.lower()
+
+
+def test_the_map_counts_a_cut_gpu_once_and_says_how_each_gpu_is_given_out(mixed: Console) -> None:
+    readings, _, _ = mixed.page("fleet").bring_up_to_date(None, None)
+    assert readings["gpus"]["slot"] == [0, 1, 2, 3]
+    assert readings["shared"] == {
+        "1": ["mig", 3, 1, "job-2 blue"],
+        "2": ["time_sliced", 0, 3, "serve-0 serve-1 serve-2 red"],
+        "3": ["mps", 0, 0, ""],
+    }
+
+
+def test_a_fleet_that_shares_nothing_shows_nothing_of_it(filled: Console) -> None:
+    readings, _, _ = filled.page("fleet").bring_up_to_date(None, None)
+    assert readings["shared"] == {}
+    _, detail = filled.page("fleet").show_node("node-0", None)
+    assert "MIG" not in words_in(detail)

@@ -219,6 +219,7 @@ def test_every_callback_that_notifies_or_reads_the_record_is_among_those(console
         "engine-grid", "engine-download",
         "market-grid", "market-download", "market-propose",
         "benchmarks-save", "benchmarks-download",
+        "sql-grid", "sql-download",
         # these show what every viewer may see
     }  # fmt: skip
 

@@ -118,14 +118,16 @@ def test_every_component_id_begins_with_its_page(console: Console) -> None:
         "overview-",
         "fleet-",
         "jobs-",
+        "tenants-",
         "decisions-",
         "engine-",
         "market-",
         "benchmarks-",
+        "sql-",
         "admin-",
         "_pages_",
     )
-    paths = "/ /fleet /jobs /decisions /engine /market /benchmarks /admin"
+    paths = "/ /fleet /jobs /tenants /decisions /engine /market /benchmarks /sql /admin"
     for path in paths.split():
         name = path.strip("/") or "overview"
         strangers = {each for each in ids_in(console.open(path)) if not each.startswith(f"{name}-")}
@@ -138,6 +140,7 @@ def test_every_callback_writes_to_something_that_some_page_has(console: Console)
         "overview-approve", "decisions-approve", "decisions-parameters", "decisions-reason",
         "decisions-confirm", "decisions-parameter", "admin-kill", "admin-breaker",
         "engine-back", "market-propose",
+        "sql-cancel", "sql-grid", "sql-plot", "sql-kind", "sql-x", "sql-y", "sql-colour",
     }  # fmt: skip
     known = console.layout_ids() | drawn_later
     for each in console.callbacks():

@@ -1,1 +1,1 @@
-"""Real servers for the tests: PostgreSQL and S3, started once a test run and on loopback alone."""
+"""The servers of a shared warehouse, for tests: PostgreSQL, S3, and proxies that make them fail."""

@@ -6,7 +6,6 @@ import pytest
 
 from tests.makers import NOON, POOL, make_gpu_sample, make_node, make_pool, make_pool_state
 from warehouse import fleet
-from warehouse.records import GpuRollup
 from warehouse.store import Store
 
 
@@ -16,12 +15,8 @@ def test_every_question_answers_on_an_empty_warehouse(store: Store) -> None:
     assert fleet.pool_overview(store, now=NOON).is_empty()
     assert fleet.pool_history(store, step_seconds=3600, **span).is_empty()
     assert fleet.gpu_map(store).is_empty()
-    assert fleet.gpu_utilisation(store, **span).is_empty()
     assert fleet.nodes(store).total == 0
     assert fleet.node(store, "nobody") is None
-    assert fleet.node_history(store, "nobody", **span).is_empty()
-    assert fleet.roll_up(store) == 0
-    assert fleet.drop_samples(store, keep=timedelta(days=1)) == 0
 
 
 def test_the_overview_takes_the_newest_reading_and_says_its_age(store: Store) -> None:
@@ -75,28 +70,6 @@ def test_nodes_are_filtered_sorted_and_paged(store: Store) -> None:
     assert fleet.nodes(store, offset=50).total == 6
 
 
-def test_samples_roll_up_into_whole_hours_once(store: Store) -> None:
-    hour = NOON - timedelta(hours=1)
-    for minute, utilisation in ((0, 0.2), (20, 0.4), (40, None)):
-        store.append(
-            [
-                make_gpu_sample(
-                    utilisation_ratio=utilisation,
-                    job_id="job-1" if minute else None,
-                    measured_at=hour + timedelta(minutes=minute),
-                )
-            ]
-        )
-    store.append([make_gpu_sample(measured_at=NOON + timedelta(minutes=1))])
-    assert fleet.roll_up(store) == 1
-    assert fleet.roll_up(store) == 0
-    (rolled,) = store.rows(GpuRollup, "SELECT * FROM gpu_rollups")
-    assert rolled.starts_at == hour
-    assert rolled.sample_count == 3
-    assert rolled.utilisation_mean_ratio == pytest.approx(0.3), "a missing reading is not a zero"
-    assert rolled.held_ratio == pytest.approx(2 / 3)
-
-
 def test_the_history_of_a_pool_is_the_mean_of_each_step(store: Store) -> None:
     for minutes, used in ((0, 100), (5, 200), (15, 50)):
         at = NOON + timedelta(minutes=minutes)
@@ -106,29 +79,3 @@ def test_the_history_of_a_pool_is_the_mean_of_each_step(store: Store) -> None:
     )
     assert history["gpus_used"].to_list() == [150.0, 50.0]
     assert history["at"].to_list() == [NOON, NOON + timedelta(minutes=15)]
-
-
-def test_an_hour_is_rolled_up_only_once_its_source_was_read_after_it(store: Store) -> None:
-    behind = NOON - timedelta(days=20)
-    for source, at in (("nvml", behind), ("simulator", NOON)):
-        store.append([make_gpu_sample(gpu_id=source, source=source, measured_at=at)])
-    assert fleet.roll_up(store) == 0
-    late = behind + timedelta(minutes=50)
-    store.append([make_gpu_sample(gpu_id="nvml", source="nvml", measured_at=late)])
-    store.append(
-        [make_gpu_sample(gpu_id="nvml", source="nvml", measured_at=late + timedelta(minutes=20))]
-    )
-    assert fleet.roll_up(store) == 1
-    (rolled,) = store.rows(GpuRollup, "SELECT * FROM gpu_rollups")
-    assert (rolled.source, rolled.sample_count) == ("nvml", 2)
-
-
-def test_samples_are_kept_by_the_clock_of_their_own_source(store: Store) -> None:
-    behind = NOON - timedelta(days=20)
-    for age in (0, 5):
-        for source, now in (("nvml", behind), ("simulator", NOON)):
-            at = now - timedelta(days=age)
-            store.append([make_gpu_sample(gpu_id=source, source=source, measured_at=at)])
-    assert fleet.drop_samples(store, keep=timedelta(days=3)) == 2
-    kept = store.query("SELECT measured_at AS at FROM gpu_samples ORDER BY 1")["at"].to_list()
-    assert kept == [behind, NOON]

@@ -48,7 +48,7 @@ def test_a_step_runs_once_and_only_on_a_warehouse_that_is_older(
 ) -> None:
     Store(Location.embedded(tmp_path)).close()
     runs: list[int] = []
-    monkeypatch.setattr(migrations, "STEPS", (lambda cursor: runs.append(1),))
+    monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, lambda cursor: runs.append(1)))
     for _ in range(2):
         Store(Location.embedded(tmp_path)).close()
     Store(Location.embedded(tmp_path / "new")).close()
@@ -59,7 +59,7 @@ def test_a_warehouse_of_a_newer_pilothouse_is_refused_and_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(migrations, "STEPS", (lambda cursor: None,))
+        patch.setattr(migrations, "STEPS", (*migrations.STEPS, lambda cursor: None))
         Store(Location.embedded(tmp_path)).close()
     with pytest.raises(WarehouseError, match="start the newer Pilothouse"):
         Store(Location.embedded(tmp_path))

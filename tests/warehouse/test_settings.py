@@ -85,7 +85,7 @@ def test_settings_do_not_change_once_they_are_read() -> None:
         ("fleet", "real"),
         ("seed", "-1"),
         ("history_days", "0"),
-        ("history_days", "61"),
+        ("history_days", "401"),
         ("speed", "3601"),
         ("speed", "nan"),
         ("sample_days", "0"),

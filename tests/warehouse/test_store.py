@@ -48,7 +48,7 @@ def test_rows_of_several_classes_are_stored_together_or_not_at_all(store: Store)
         ({"utilisation_ratio": float("nan")}, "not a number in row 0: use None"),
         ({"power_watts": -1.0}, "power_watts is -1.0, below 0"),
         ({"gpu_id": None}, "gpu_id is required, and row 0 has none"),
-        ({"power_watts": "hot"}, "power_watts takes DOUBLE"),
+        ({"power_watts": "hot"}, "power_watts takes DECIMAL"),
     ],
 )
 def test_a_row_out_of_its_declaration_is_refused_by_name(
@@ -128,8 +128,8 @@ def test_tidying_and_retention_lose_nothing_they_should_keep(store: Store) -> No
         for gpu in range(3):
             at = NOON - timedelta(days=day)
             store.append([make_gpu_sample(gpu_id=f"gpu-{gpu}", measured_at=at)])
-    assert store.delete_before(GpuSample, NOON - timedelta(days=2)) == 3
-    store.tidy(keep_snapshots_since=NOON)
+    assert store.delete(GpuSample, "measured_at < $at", at=NOON - timedelta(days=2)) == 3
+    store.tend("ducklake_merge_adjacent_files('warehouse')")
     days = store.query("SELECT measured_at, count(*) AS n FROM gpu_samples GROUP BY 1 ORDER BY 1")
     assert days["n"].to_list() == [3, 3, 3]
 

@@ -1,0 +1,166 @@
+"""Opening a warehouse: extensions, secrets, and the catalogue with its data.
+
+What DuckLake reads and writes goes through a pool of connections to PostgreSQL that are made anew
+by themselves, so that a catalogue that was gone needs no restart: while it is gone each question
+fails with a sentence, afterwards it is answered.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+
+import duckdb
+from duckdb_extensions import import_extension
+
+from warehouse.causes import why_no_data, why_not_opened
+from warehouse.errors import Refused, Unreadable
+from warehouse.location import Location, S3Access
+from warehouse.settings import PREFIX
+
+ATTACHED_AS = "warehouse"
+METADATA = f"__ducklake_metadata_{ATTACHED_AS}"
+MARK = "pilothouse.csv"
+"""A file among the data that proves that they can be written and are the ones others write to."""
+
+COMMIT_TRIES = 200
+COMMIT_PAUSE_MILLISECONDS = 20
+COMMIT_PAUSE_FACTOR = 1.02
+"""Of several that commit at once all but one try again. DuckLake's own 10 tries, each half as long
+again as the one before, lost 2 of 480 appends of 8 processes; these lost none, and the longest took
+3.7 s instead of 6.6 s (`benchmarks/shared_warehouse.py`)."""
+
+POOLED_CONNECTIONS = 16
+"""Connections to PostgreSQL that are kept; more are made where more is asked at once."""
+OPEN_TRIES = 20
+OPEN_PAUSE_SECONDS = 0.25
+"""Of several that open an empty catalogue at once one makes its tables; the others try again."""
+
+_MADE_BY_ANOTHER = ("already exists", "duplicate key", "being created", "concurrently")
+
+
+def attached(location: Location) -> duckdb.DuckDBPyConnection:
+    """A connection to the warehouse.
+
+    Raises:
+        InUse, NotWritable, Refused, Unreachable, Unreadable: it can't be opened, and why.
+    """
+    for tries_left in reversed(range(OPEN_TRIES)):
+        connection = duckdb.connect()
+        try:
+            _prepare(connection, location)
+            _attach(connection, location)
+        except duckdb.Error as error:
+            connection.close()
+            if tries_left and location.is_shared and any(w in str(error) for w in _MADE_BY_ANOTHER):
+                time.sleep(OPEN_PAUSE_SECONDS * (0.5 + secrets.randbelow(1000) / 1000))
+                continue
+            raise why_not_opened(location, error) from None  # whose text may tell a secret
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+    raise AssertionError("unreachable")
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, location: Location) -> None:
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET parquet_metadata_cache = true")  # files never change; saves 1 ms a file
+    _load(connection, "ducklake")
+    if location.is_on_s3:
+        assert location.s3
+        _load(connection, "httpfs")
+        if not location.s3.key_id:
+            _load(connection, "aws")
+        _data(connection, location, _s3_secret(location.s3))
+    if location.is_shared:
+        _load(connection, "postgres_scanner")
+        connection.execute(f"SET pg_pool_max_connections = {POOLED_CONNECTIONS}")
+        connection.execute(f"SET ducklake_max_retry_count = {COMMIT_TRIES}")
+        connection.execute(f"SET ducklake_retry_wait_ms = {COMMIT_PAUSE_MILLISECONDS}")
+        connection.execute(f"SET ducklake_retry_backoff = {COMMIT_PAUSE_FACTOR}")
+        password = location.password.get_secret_value() if location.password else ""
+        connection.execute(
+            f"CREATE SECRET catalogue (TYPE postgres, PASSWORD '{quoted(password)}')"
+            if password
+            else "CREATE SECRET catalogue (TYPE postgres)"
+        )
+
+
+def _load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
+    """Nothing is downloaded: extensions come as packages."""
+    try:
+        import_extension(extension, con=connection)
+    except ModuleNotFoundError as error:
+        package = error.name.replace("_", "-") if error.name else extension
+        raise Unreadable(
+            f"the package {package} is missing, which this warehouse needs: "
+            "install what pyproject.toml names"
+        ) from error
+    connection.execute(f"LOAD {extension}")
+
+
+def _s3_secret(s3: S3Access) -> str:
+    how = {
+        "region": s3.region,
+        "endpoint": s3.endpoint,
+        "url_style": s3.url_style,
+        "key_id": s3.key_id,
+        "secret": s3.secret.get_secret_value() if s3.secret else "",
+    }
+    words = [f"{name} '{quoted(value)}'" for name, value in how.items() if value]
+    if not s3.key_id:  # which Amazon's own chain finds, and which are renewed before they expire
+        words += ["provider credential_chain", "refresh auto"]
+    ssl = str(s3.use_ssl).lower()
+    return f"CREATE SECRET data (TYPE s3, USE_SSL {ssl}, {', '.join(words)})"
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, location: Location) -> None:
+    if location.is_on_s3:
+        _prove_bucket(connection, location)
+    options = [f"DATA_PATH '{quoted(location.data)}'"]
+    if location.is_shared:
+        options.append("META_SECRET 'catalogue'")
+    elif not location.is_on_s3:
+        # A home that was moved, or restored elsewhere, is still that home.
+        options.append("OVERRIDE_DATA_PATH true")
+    connection.execute(
+        f"ATTACH 'ducklake:{quoted(location.catalogue)}' AS {ATTACHED_AS} ({', '.join(options)})"
+    )
+    connection.execute(f"USE {ATTACHED_AS}")
+    if location.is_shared and not location.is_on_s3:
+        _prove_common_folder(connection, Path(location.data))
+
+
+def _prove_bucket(connection: duckdb.DuckDBPyConnection, location: Location) -> None:
+    place = quoted(f"{location.data}{MARK}")
+    written = f"COPY (SELECT 'data of a Pilothouse' AS holds) TO '{place}' (FORMAT csv)"
+    _data(connection, location, written)
+    _data(connection, location, f"SELECT count(*) FROM read_csv('{place}', header = true)")
+
+
+def _data(connection: duckdb.DuckDBPyConnection, location: Location, sql: str) -> None:
+    try:
+        connection.execute(sql)
+    except duckdb.Error as error:
+        raise why_no_data(location, error) from None  # whose text may tell a secret
+
+
+def _prove_common_folder(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Refuse a folder of this host alone, where others write to one of the same name elsewhere."""
+    mark = folder / MARK
+    has_tables = connection.execute(
+        f"SELECT count(*) FROM duckdb_tables() WHERE database_name = '{ATTACHED_AS}'"
+    ).fetchall() != [(0,)]
+    if has_tables and not mark.exists():
+        raise Refused(
+            f"the folder {folder} lacks {MARK}, so it isn't the one that the other consoles of "
+            f"this catalogue write to: {PREFIX}DATA must name a folder that all of them see"
+        )
+    mark.write_text("holds\ndata of a Pilothouse\n")
+
+
+def quoted(text: str) -> str:
+    """A text as it may stand between SQL's quotes."""
+    return text.replace("'", "''")
