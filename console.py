@@ -205,7 +205,15 @@ class Console:
             tally=self.tally,
             analyst=self.analyst,
         )
-        given = Context(self.store, self.clock, self.status, self.wall, self.analyst)
+        given = Context(
+            self.store,
+            self.clock,
+            self.status,
+            self.wall,
+            self.analyst,
+            self.export_terms,
+            exports_are_scheduled=self.settings.export_enabled,
+        )
         self.dash = create_pages(server, given)
         bring_door_outside(server)
         return server

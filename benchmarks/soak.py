@@ -117,7 +117,7 @@ def measured(life: Life, now: datetime) -> dict[str, float]:
         "memory MiB": memory_bytes() / 2**20,
         "files": len(files),
         "Parquet MiB": sum(path.stat().st_size for path in files) / 2**20,
-        "catalogue MiB": (life.home / "catalogue.duckdb").stat().st_size / 2**20,
+        "catalogue MiB": sum(path.stat().st_size for path in life.home.glob("catalogue*")) / 2**20,
         **{f"{name} ms": each for name, each in taken.items()},
     }
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from warehouse.analyst import Analyst
 from warehouse.clock import Clock, WallClock
+from warehouse.export_terms import ExportTerms
 from warehouse.people import Person, current_person
 from warehouse.records import Role
 from warehouse.store import Store
@@ -51,6 +52,10 @@ class Context:
     """The machine's clock, by which collectors run."""
     analyst: Analyst | None = None
     """Who answers people's own questions; None where nobody does."""
+    exports: ExportTerms | None = None
+    """Where exports go and what names they bear; None where none are written."""
+    exports_are_scheduled: bool = False
+    """Whether what is due is written by itself."""
 
     def now(self) -> datetime:
         """The console's instant, UTC."""

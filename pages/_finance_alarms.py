@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from dash import dcc, html
 
-from pages._finance_books import open_button
+from pages._finance_books import open_link
 from pages._finance_parts import lead
 from pages._parts import empty
 from pages._words import count, instant
@@ -53,7 +53,7 @@ def _step(each: MeteringAlarm) -> Any:
     """Where to do it."""
     if each.kind == "out_of_bounds" and each.pool:
         book = f"{each.pool}@{each.happened_at:%Y-%m-%dT%H}"
-        return open_button(book, f"Take {each.pool} at {instant(each.happened_at)} apart")
+        return open_link(book, f"Take {each.pool} at {instant(each.happened_at)} apart")
     if each.job_id:
         return dcc.Link("See the job", href=f"/jobs?job={quote(each.job_id)}")
     if each.kind == "no_cost":

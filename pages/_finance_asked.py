@@ -7,7 +7,7 @@ machine's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
@@ -17,9 +17,11 @@ from pages._address import chosen
 from pages._context import context
 from warehouse import exports, metering, reconciliation, storage, unit_costs
 from warehouse.export_errors import ExportError
+from warehouse.export_kinds import KIND_OF
 from warehouse.export_periods import month_of
 from warehouse.export_places import Place
 from warehouse.export_terms import ExportTerms
+from warehouse.focus import Names
 from warehouse.paging import Page
 from warehouse.records import UnitCost
 
@@ -104,6 +106,20 @@ def span_of(asked: str | None) -> Span | None:
     return Span(month.starts_at, min(until, month.ends_at), words)
 
 
+def newest_day() -> str | None:
+    """The newest day that is wholly metered, as the address has it."""
+    until = metered()[1]
+    return str(until.date() - DAY) if until else None
+
+
+def as_day(value: str | None) -> str | None:
+    """A day as the address has it; None where it is none."""
+    try:
+        return str(date.fromisoformat(value or ""))
+    except ValueError:
+        return None
+
+
 # -- money -----------------------------------------------------------------------------
 
 
@@ -159,8 +175,14 @@ def book_of(asked: str | None) -> Book | None:
 
 def book_hours(book: Book) -> pl.DataFrame:
     """The books of the hours of a pool's day, in their order."""
-    since = datetime(book.day.year, book.day.month, book.day.day, tzinfo=UTC)
+    since = hour_of(Book(book.pool, book.day))
     return reconciliation.hours(context().store, since=since, until=since + DAY, pool=book.pool)
+
+
+def hour_of(book: Book) -> datetime:
+    """The start of a book's hour; of the day where it names none."""
+    day = book.day
+    return datetime(day.year, day.month, day.day, book.hour or 0, tzinfo=UTC)
 
 
 def farthest(hours: pl.DataFrame) -> datetime:
@@ -188,6 +210,28 @@ def terms() -> ExportTerms:
     return given
 
 
+def names() -> Names:
+    """What files call us; as usual where this console writes none."""
+    given = context().exports
+    return given.names if given else Names()
+
+
+def place_url() -> str:
+    """Where exports go, as each export tells; empty where they go nowhere."""
+    try:
+        return place().url
+    except ExportError:
+        return ""
+
+
+def history(shown: str, offset: int, limit: int) -> Page:
+    """A page of all exports and failures, of one kind, or of the failures alone."""
+    asked: dict[str, Any] = {"kind": shown} if shown in KIND_OF else {}
+    if shown == "failed":
+        asked["outcome"] = "failed"
+    return exports.history(context().store, offset=offset, limit=limit, **asked)
+
+
 def place() -> Place:
     """The place itself.
 
@@ -195,6 +239,26 @@ def place() -> Place:
         ExportError: there is none, or it is none.
     """
     return terms().opened()
+
+
+# -- files -----------------------------------------------------------------------------
+
+
+def file_frame(
+    what: str, span: str | None, by: str, shown: str, limit: int
+) -> tuple[pl.DataFrame, int]:
+    """A table to be downloaded, and how many rows it would have without the limit."""
+    if what == "exports":
+        page = history(shown, 0, limit)
+        return page.rows, page.total
+    if what == "alarms":
+        found = metering.alarms(context().store, limit=limit)
+        return pl.DataFrame([asdict(each) for each in found], infer_schema_length=None), len(found)
+    over = span_of(span)
+    if over is None:
+        return pl.DataFrame(), 0
+    frame = money(over, by).drop("key") if what == "money" else books(over)
+    return frame.head(limit), frame.height
 
 
 # -- the rest --------------------------------------------------------------------------

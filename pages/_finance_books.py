@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
-import dash_mantine_components as dmc
 import polars as pl
 from dash import dcc, html
 
@@ -21,7 +21,7 @@ from pages._finance_parts import (
     signed_gpu_hours,
 )
 from pages._parts import empty, icon, table
-from pages._words import MISSING, count
+from pages._words import MISSING, count, percent
 from warehouse.reconciliation import Differences
 
 SHOWN = {"all": "All days", "apart": "Where they differ"}
@@ -30,45 +30,35 @@ PARTS_SHOWN = 12
 """Nodes and jobs of an hour that are listed, those farthest apart."""
 
 
-def books_box(books: pl.DataFrame, shown: str, page: int) -> html.Div:
-    """A page of the books, and what the whole of them says."""
+def books_box(books: pl.DataFrame, shown: str, page: int) -> tuple[html.Div, int]:
+    """A page of the books with what the whole of them says, and how many pages there are."""
     if books.is_empty():
-        return empty(
-            "No books in this span",
-            html.Div("They need readings of the fleet's nodes: no source has brought one."),
-        )
+        said = "They need readings of the fleet's nodes: no source has brought one."
+        return empty("No books in this span", html.Div(said)), 1
     apart = books.filter(pl.col("hours_out_of_bound") > 0)
     listed = apart if shown == "apart" else books
     if listed.is_empty():
         said = "Of every pool, in every hour, metering and readings lie within the bound."
-        return empty("They differ nowhere", html.Div(said), icon_name="check")
+        return empty("They differ nowhere", html.Div(said), icon_name="check"), 1
     pages = -(-listed.height // ROWS_PER_PAGE)
     page = min(max(page, 1), pages)
     rows = listed.slice((page - 1) * ROWS_PER_PAGE, ROWS_PER_PAGE)
-    return html.Div(
-        [
-            _words(books),
-            parts_key(),
-            table(
-                ["Day", "Pool", "Physical", "Where it went", "Difference", "Bound", "", ""],
-                [_row(row) for row in rows.iter_rows(named=True)],
-                "Books by day and pool",
-            ),
-            _pager(page, pages),
-        ]
-    )
+    head = ["Day", "Pool", "Physical", "Where it went", "Difference", "Bound", "", ""]
+    made = [_row(row) for row in rows.iter_rows(named=True)]
+    return html.Div([_words(books), parts_key(), table(head, made, "Books by day and pool")]), pages
 
 
 def _words(books: pl.DataFrame) -> html.P:
-    sums = {name: float(books[f"{name}_gpu_hours"].sum() or 0) for name in ("physical", "bound")}
+    physical = float(books["physical_gpu_hours"].sum() or 0)
     apart = float(books["difference_gpu_hours"].sum() or 0)
     lost = float(books["unaccounted_gpu_hours"].abs().max() or 0)  # type: ignore[arg-type]
     adds_up = "adds up" if lost < 0.005 else f"lacks up to {gpu_hours(lost)} GPU-hours a row"
     said = (
-        f"{gpu_hours(sums['physical'])} GPU-hours were physically there; the sum of their parts "
-        f"{adds_up}. Metering says {signed_gpu_hours(apart)} against the GPUs' own readings, which "
-        f"may lie {gpu_hours(sums['bound'])} apart: one start or end of a job moves them by at "
-        "most the time between two readings of its GPUs."
+        f"{gpu_hours(physical)} GPU-hours were physically there; the sum of their parts "
+        f"{adds_up}. Metering lies {signed_gpu_hours(apart)} GPU-hours "
+        f"({percent(abs(apart) / physical if physical else None, 2)}) from the GPUs' own readings. "
+        "Each hour is held against a bound of its own: a start or an end of a job moves the "
+        "readings by at most the time between two of them."
     )
     charged = books["charge_difference_usd"].drop_nulls()
     if charged.len():
@@ -87,7 +77,7 @@ def _row(row: Mapping[str, Any]) -> list[Any]:
         _figure(_apart(row)),
         _figure(gpu_hours(row["bound_gpu_hours"])),
         _verdict(row["hours_out_of_bound"]),
-        open_button(book, f"Take {row['pool']} on {row['day']:%-d %B} apart"),
+        open_link(book, f"Take {row['pool']} on {row['day']:%-d %B} apart"),
     ]
 
 
@@ -108,21 +98,10 @@ def _verdict(out_of_bound: int) -> html.Span:
     return html.Span([icon("check", 13), " within"], className="good nowrap")
 
 
-def open_button(book: str, label: str, said: str = "Take apart") -> dmc.Button:
-    """Opens the drawer on a pool's day or hour."""
-    return dmc.Button(
-        said,
-        id={"type": "finance-open", "book": book},
-        variant="default",
-        size="compact-xs",
-        **{"aria-label": label},
-    )
-
-
-def _pager(page: int, pages: int) -> html.Div:
-    # Always there, since a callback listens to it.
-    pager = dmc.Pagination(id="finance-books-page", value=page, total=pages, size="sm")
-    return html.Div(pager, className="finance-pager", style={} if pages > 1 else {"display": "none"})
+def open_link(book: str, label: str) -> html.A:
+    """Opens the drawer on a pool's day or hour; on this page without drawing it anew."""
+    href = f"/finance?book={quote(book, safe='')}"
+    return html.A("Take apart", href=href, className="nowrap", **{"aria-label": label})
 
 
 # -- one pool's day --------------------------------------------------------------------
@@ -199,7 +178,9 @@ def _jobs(jobs: pl.DataFrame) -> html.Div:
 
 def _rest(total: int, noun: str) -> Any:
     left = total - PARTS_SHOWN
-    return html.Div(f"And {count(left)} {noun} that lie closer.", className="sub") if left > 0 else None
+    if left <= 0:
+        return None
+    return html.Div(f"And {count(left)} {noun} that lie closer.", className="sub")
 
 
 def _hours(book: Book, hours: pl.DataFrame, picked: int) -> html.Div:
@@ -222,5 +203,5 @@ def _hour(book: Book, row: Mapping[str, Any], picked: int) -> list[Any]:
         _figure(_apart(row)),
         _figure(gpu_hours(row["bound_gpu_hours"])),
         MISSING if row["is_within_bound"] is None else _verdict(int(beyond)),
-        shown or open_button(name, f"Take the hour of {hour:02}:00 apart"),
+        shown or open_link(name, f"Take the hour of {hour:02}:00 apart"),
     ]

@@ -98,8 +98,8 @@ def cost_form(pools: Sequence[str]) -> Any:
         ),
         html.Div([_input(name) for name in FIGURES], className="finance-figures"),
         html.Div(
-            "In force from now on; the hours since are metered anew, and exports of them corrected. "
-            "Leave empty what does not apply: leased nodes take the rent alone.",
+            "Holds from the next whole hour on. Leave empty what does not apply: leased nodes take "
+            "the rent alone.",
             className="sub",
         ),
         dmc.Button("Put in force", id="finance-cost-set", w="fit-content"),
@@ -123,13 +123,12 @@ def _input(name: str) -> dmc.NumberInput:
     )
 
 
-def figures_of(given: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def figures_of(
+    ids: Sequence[Mapping[str, str]], values: Sequence[float | str | None]
+) -> dict[str, float]:
     """What was filled in, by name."""
-    return {
-        each["id"]["name"]: float(each["value"])
-        for each in given
-        if each.get("value") not in (None, "")
-    }
+    filled = zip(ids, values, strict=True)
+    return {each["name"]: float(value) for each, value in filled if value not in (None, "")}
 
 
 def cost_kind(asked: str | None) -> Literal["owned", "leased"]:

@@ -36,11 +36,13 @@ def schedule_box(found: Schedule, now: datetime, *, is_scheduled: bool) -> html.
         if is_scheduled
         else "Nothing is written by itself: PILOTHOUSE_EXPORT_ENABLED is off. By hand it goes to "
     )
+    due = _due(found.due, is_scheduled=is_scheduled)
+    listed = [due, *_waiting(found, now), *_failing(found)]
     return html.Div(
         [
             lead(how, html.Span(found.place, className="mono finance-path"), "."),
             html.Ul(
-                [_due(found.due, is_scheduled=is_scheduled), *_waiting(found, now), *_failing(found)],
+                listed,
                 className="finance-next",
             ),
         ]
@@ -104,24 +106,23 @@ def _next(name: str, title: str, said: str, tone: str = "") -> html.Li:
 # -- what was written ------------------------------------------------------------------
 
 
-def history_box(found: Page, page: int, place: str, now: datetime, shown: str) -> html.Div:
+def history_box(found: Page, place: str, now: datetime, shown: str) -> html.Div:
     """A page of what was written or failed, the newest first; `now` is the machine's clock."""
     if not found.total:
         why = (
-            "The first day is written once all of its hours are metered; or have one written below."
+            "The first day is written once all of its hours are metered; or have one written now."
             if shown == "all"
             else "None of this kind."
         )
-        return html.Div([empty("No exports yet", html.Div(why)), _pager(1, 1)])
+        return empty("No exports yet" if shown == "all" else "None", html.Div(why))
     head = ["Period", "Version", "Outcome", "Rows", "GPU-hours", "Billed", "Size", "SHA-256",
             "Written", ""]  # fmt: skip
     rows = [_row(row, place, now) for row in found.rows.iter_rows(named=True)]
-    pages = -(-found.total // ROWS_PER_PAGE)
     said = lead(
         f"{count(found.total)} on record. A version is never changed: what is corrected comes as "
         "the next one, with its reason."
     )
-    return html.Div([said, table(head, rows, "Exports"), _pager(page, pages)])
+    return html.Div([said, table(head, rows, "Exports")])
 
 
 def _row(row: Mapping[str, Any], place: str, now: datetime) -> list[Any]:
@@ -193,21 +194,15 @@ def size_words(size_bytes: float) -> str:
     return f"{size_bytes:.0f} {_UNITS[unit]}" if unit == 0 else f"{size_bytes:.1f} {_UNITS[unit]}"
 
 
-def _pager(page: int, pages: int) -> html.Div:
-    # Always there, since a callback listens to it.
-    pager = dmc.Pagination(id="finance-history-page", value=page, total=pages, size="sm")
-    return html.Div(pager, className="finance-pager", style={} if pages > 1 else {"display": "none"})
-
-
 # -- by hand ---------------------------------------------------------------------------
 
 
 def export_form(day: str | None) -> html.Div:
     """What an operator asks an export with; `day` is the newest that is over."""
     if not may("operator"):
-        said = "Having an export written takes the role operator; ask one, or wait for the schedule."
+        said = "Having an export written takes the role operator: ask one, or wait for it."
         return html.Div(said, className="sub")
-    spans = {"day": "A file a day", "month": "A file a month"}
+    spans = {"day": "By day", "month": "By month"}
     return html.Div(
         [
             pick("ask-kind", "focus", KINDS, "Kind"),
@@ -221,6 +216,4 @@ def export_form(day: str | None) -> html.Div:
 
 
 def _day(name: str, label: str, value: str | None) -> dmc.DatePickerInput:
-    return dmc.DatePickerInput(
-        id=name, value=value, valueFormat="YYYY-MM-DD", w=140, **{"aria-label": label}
-    )
+    return dmc.DatePickerInput(id=name, value=value, label=label, valueFormat="YYYY-MM-DD", w=140)

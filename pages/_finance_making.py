@@ -1,4 +1,4 @@
-"""What people do on the Finance page: have exports written, verify one, put a unit cost in force."""
+"""What people do on the Finance page: export, verify a file, put a unit cost in force."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from dash import html
 from pages._parts import Children, icon, skeleton_rows
 from pages._words import count, usd, words
 
+HIDDEN = {"display": "none"}
 PARTS = {
     "allocated": "held by jobs",
     "idle": "idle",

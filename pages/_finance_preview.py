@@ -6,12 +6,13 @@ from typing import Any
 
 import dash_mantine_components as dmc
 import polars as pl
+import polars.selectors as cs
 from dash import html
 
 from pages._address import chosen
 from pages._finance_exports import KINDS
 from pages._finance_parts import gpu_hours, money_words, pick
-from pages._grid import number_column, server_grid
+from pages._grid import server_grid
 from pages._parts import panel
 from pages._words import count
 from warehouse.export_kinds import KIND_OF, ExportKind, Kind
@@ -36,7 +37,7 @@ def _column(column: FileColumn) -> dict[str, Any]:
         "headerName": column.name,
         "headerTooltip": column.meaning,
         "tooltipField": column.name,
-        "width": max(110, 9 * len(column.name) + 24),
+        "width": max(136, 9 * len(column.name) + 24),
     }
     if column.dtype.is_numeric():
         made["type"] = "rightAligned"
@@ -76,8 +77,8 @@ def preview_words(found: Preview, kind: Kind, day: str) -> str:
     whole = (
         "It is complete"
         if found.is_complete
-        else f"It is not complete: {found.hours_metered} of {found.hours_wanted} hours are metered, "
-        "and it is not written before the last one is"
+        else f"It is not complete: {found.hours_metered} of {found.hours_wanted} hours are "
+        "metered, and it is not written before the last one is"
     )
     return (
         f"{day} as {KINDS[kind.name]}, if it were written now: {count(found.row_count)} rows, "
@@ -87,11 +88,10 @@ def preview_words(found: Preview, kind: Kind, day: str) -> str:
 
 
 def for_the_wire(rows: pl.DataFrame) -> list[dict[str, Any]]:
-    """Rows as the file has them: amounts as text to lose no digit, instants as the file tells them."""
-    instants, lists = pl.col(pl.Datetime), pl.col(pl.Decimal)
+    """Rows as the file has them: amounts as text, to lose no digit."""
     return rows.with_columns(
-        instants.dt.to_string("%Y-%m-%dT%H:%M:%SZ"),
-        lists.cast(pl.String),
+        pl.col(pl.Datetime).dt.to_string("%Y-%m-%dT%H:%M:%SZ"),
+        cs.decimal().cast(pl.String),
         pl.col(pl.Date).dt.to_string("%Y-%m-%d"),
         pl.col(pl.Float64).round(6),
     ).to_dicts()

@@ -1,4 +1,4 @@
-"""The Finance page in words: how far hours are metered, what they brought, whether the books agree."""
+"""The Finance page in words: what hours are metered, what they brought, whether books agree."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def _number(field: str, header: str, format_js: str, width: int, **more: Any) ->
 _FIGURES = [
     _number("allocated_gpu_hours", "Allocated GPU-h", "asFinanceHours", 128),
     _number("used_gpu_hours", "Used GPU-h", "asFinanceHours", 104),
-    _number("efficiency_ratio", "Used of measured", "asFinanceShare", 128),
+    _number("efficiency_ratio", "Used of measured", "asFinanceShare", 142),
     _number("list_cost_usd", "At list", "asUsd", 100),
     _number("charge_usd", "Billed", "asUsd", 100),
     _number("cost_usd", "Our cost", "asUsd", 100),
@@ -69,7 +69,7 @@ def table_words(total: int, by: str, span_words: str) -> str:
         return f"{span_words}: no job held a GPU."
     noun = BY[by].lower()
     return (
-        f"{span_words}, {count(total)} {noun}{'' if total == 1 else 's'}. Used is the time the GPUs "
+        f"{span_words}, {count(total)} {noun}{'' if total == 1 else 's'}. Used is the time GPUs "
         "worked, where it was measured. Margin is billed less cost where the cost is known; GPUs "
         "that no job held are not in it."
     )

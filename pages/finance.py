@@ -2,58 +2,34 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import (
-    ALL,
-    ClientsideFunction,
-    Input,
-    Output,
-    State,
-    clientside_callback,
-    ctx,
-    dcc,
-    html,
-    no_update,
-    register_page,
-)
+from dash import ALL, Input, Output, State, ctx, dcc, html, no_update, register_page
 
+from pages import _finance_answers
 from pages import _finance_asked as asked
 from pages._address import chosen, keep_in_address
-from pages._callbacks import NOTICES, answers, notice
-from pages._context import context, needed
+from pages._callbacks import NOTICES, answers
+from pages._context import context
 from pages._drawers import asks_anew, opens_by
 from pages._finance_alarms import alarms_box
 from pages._finance_asked import BY
-from pages._finance_books import (
-    SHOWN,
-    book_detail,
-    book_title,
-    books_box,
-    no_book,
-)
-from pages._finance_costs import cost_form, cost_kind, costs_box, figures_of
-from pages._finance_exports import ROWS_PER_PAGE, export_form, history_box, schedule_box
+from pages._finance_books import SHOWN, book_detail, book_title, books_box, no_book
+from pages._finance_costs import cost_form
 from pages._finance_exports import SHOWN as LOGS
-from pages._finance_making import exports_by_hand, put_in_force, verified
-from pages._finance_parts import download_menu, lead, pick, section
-from pages._finance_preview import columns as preview_columns
-from pages._finance_preview import for_the_wire as preview_rows
-from pages._finance_preview import kind_of, preview_panel, preview_words
+from pages._finance_exports import export_form
+from pages._finance_parts import HIDDEN, download_menu, pick, section
+from pages._finance_preview import kind_of, preview_panel
 from pages._finance_standing import nothing_metered, standing_box
 from pages._finance_table import columns, file_of, for_the_wire, table_panel, table_words
 from pages._grid import DOWNLOAD_ROWS_MAX, sorting
 from pages._job import said_of_download
 from pages._parts import page, page_head, skeleton_rows
 from pages._words import exact_instant
-from warehouse import export_schedule, exports, fleet, metering, reconciliation
-from warehouse.export_errors import ExportError
-from warehouse.records import UnitCost
+from warehouse import fleet, metering, reconciliation
 
 SLOW_MILLISECONDS = 30_000
-HIDDEN = {"display": "none"}
 SLOW = Input("finance-slow", "n_intervals")
 SPAN = Input("finance-span", "value")
 
@@ -71,7 +47,7 @@ def layout(
     """The page before its rows are in."""
     first, until = asked.metered()
     spans = asked.spans(first, until)
-    newest = _newest_day()
+    newest = asked.newest_day()
     return page(
         dcc.Input(id="finance-book", type="hidden", value=book or ""),
         dcc.Download(id="finance-file"),
@@ -95,7 +71,7 @@ def layout(
                 _books_section(shown),
                 section("Alarms", "alarms", right=download_menu("alarms", "alarms")),
                 _exports_section(log, newest),
-                preview_panel(_as_day(day) or newest, kind_of(kind)),
+                preview_panel(asked.as_day(day) or newest, kind_of(kind)),
             ],
             id="finance-all",
             className="stack",
@@ -135,10 +111,7 @@ def _exports_section(log: str | None, day: str | None) -> html.Section:
 
 
 def _with_pager(made: html.Section, name: str) -> html.Section:
-    pager = dmc.Pagination(
-        id=f"finance-{name}-page", value=1, total=1, size="sm", style=HIDDEN,
-        getControlProps={"function": "paginationLabels"},
-    )  # fmt: skip
+    pager = dmc.Pagination(id=f"finance-{name}-page", value=1, total=1, size="sm", style=HIDDEN)
     made.children.append(html.Div(pager, className="finance-pager"))
     return made
 
@@ -148,19 +121,6 @@ def _costs_section() -> html.Section:
     pools = [each.pool for each in fleet.pools(context().store)]
     made.children.append(cost_form(pools))
     return made
-
-
-def _newest_day() -> str | None:
-    """The newest day of which the last hour is metered."""
-    until = asked.metered()[1]
-    return str(until.date() - timedelta(days=1)) if until else None
-
-
-def _as_day(value: str | None) -> str | None:
-    try:
-        return str(date.fromisoformat(value or ""))
-    except ValueError:
-        return None
 
 
 # -- money and books -------------------------------------------------------------------
@@ -237,17 +197,6 @@ def show_books(
 
 
 @answers(
-    Output("finance-book", "value"),
-    Input({"type": "finance-open", "book": ALL}, "n_clicks"),
-    prevent_initial_call=True,
-)
-def open_book(clicks: list[int | None]) -> Any:
-    """Open the drawer on the pool's day or hour whose button was pressed."""
-    pressed = ctx.triggered_id
-    return pressed["book"] if any(clicks) and isinstance(pressed, dict) else no_update
-
-
-@answers(
     Output("finance-title", "children"),
     Output("finance-detail", "children"),
     Input("finance-book", "value"),
@@ -269,161 +218,6 @@ def show_book(value: str | None) -> tuple[Any, Any]:
 def show_alarms(n_intervals: int | None) -> Any:
     """What of the money a person must look at."""
     return alarms_box(metering.alarms(context().store))
-
-
-# -- exports ---------------------------------------------------------------------------
-
-
-@answers(Output("finance-schedule", "children"), SLOW)
-def show_schedule(n_intervals: int | None) -> Any:
-    """What is due, what waits, and what fails."""
-    try:
-        found = export_schedule.schedule(context().store, asked.place().url)
-    except ExportError as error:
-        return lead(html.B(f"No exports: {error}", className="bad"))
-    return schedule_box(found, context().now(), is_scheduled=context().exports_are_scheduled)
-
-
-@answers(
-    Output("finance-history", "children"),
-    Output("finance-history-page", "total"),
-    Output("finance-history-page", "style"),
-    Input("finance-log", "value"),
-    Input("finance-history-page", "value"),
-    SLOW,
-)
-def show_history(log: str | None, number: int | None, n_intervals: int | None) -> tuple[Any, ...]:
-    """A page of what was written and what failed."""
-    shown = chosen(log, list(LOGS))
-    found = asked.history(shown, ((number or 1) - 1) * ROWS_PER_PAGE, ROWS_PER_PAGE)
-    pages = max(1, -(-found.total // ROWS_PER_PAGE))
-    if (number or 1) > pages:  # the filter left fewer pages
-        found = asked.history(shown, (pages - 1) * ROWS_PER_PAGE, ROWS_PER_PAGE)
-    box = history_box(found, asked.place_url(), context().wall.now(), shown)
-    return box, pages, {} if pages > 1 else HIDDEN
-
-
-@answers(
-    Output(NOTICES, "sendNotifications", allow_duplicate=True),
-    Input({"type": "finance-verify", "id": ALL}, "n_clicks"),
-    prevent_initial_call=True,
-)
-def verify(clicks: list[int | None]) -> Any:
-    """Read a file again and say whether it is what was written."""
-    pressed = ctx.triggered_id
-    if not any(clicks) or not isinstance(pressed, dict):
-        return no_update
-    return [verified(pressed["id"])]
-
-
-@answers(
-    Output(NOTICES, "sendNotifications", allow_duplicate=True),
-    Output("finance-slow", "n_intervals"),
-    Input("finance-ask", "n_clicks"),
-    State("finance-ask-kind", "value"),
-    State("finance-ask-span", "value"),
-    State("finance-ask-from", "value"),
-    State("finance-ask-to", "value"),
-    State("finance-slow", "n_intervals"),
-    running=[(Output("finance-ask", "loading"), True, False)],
-    prevent_initial_call=True,
-)
-def ask(
-    n_clicks: int | None,
-    kind: str | None,
-    span: str | None,
-    first: str | None,
-    last: str | None,
-    n_intervals: int | None,
-) -> tuple[Any, Any]:
-    """Write what is asked for; then everything is brought up to date."""
-    if not n_clicks:  # the button was only drawn
-        return no_update, no_update
-    person = needed("operator")
-    told = exports_by_hand(
-        person, kind_of(kind), "month" if span == "month" else "day", first, last
-    )
-    return [told], (n_intervals or 0) + 1
-
-
-@answers(
-    Output("finance-preview-grid", "getRowsResponse"),
-    Output("finance-preview-words", "children"),
-    Output("finance-preview-box", "style"),
-    Input("finance-preview-grid", "getRowsRequest"),
-    State("finance-day", "value"),
-    State("finance-kind", "value"),
-)
-def preview(request: dict[str, Any] | None, day: str | None, kind: str | None) -> tuple[Any, ...]:
-    """The rows of a day as they would be written now."""
-    if request is None:
-        return no_update, no_update, no_update
-    picked = _as_day(day) or _newest_day()
-    if picked is None:
-        return {"rowData": [], "rowCount": 0}, "Nothing is metered yet.", HIDDEN
-    made = kind_of(kind)
-    found = exports.preview(
-        context().store,
-        made.name,
-        date.fromisoformat(picked),
-        asked.names(),
-        limit=request["endRow"],
-    )
-    rows = preview_rows(found.rows.slice(request["startRow"]))
-    answer = {"rowData": rows, "rowCount": found.row_count}
-    return answer, preview_words(found, made, picked), {} if found.row_count else HIDDEN
-
-
-@answers(
-    Output("finance-preview-grid", "columnDefs"),
-    Input("finance-kind", "value"),
-    prevent_initial_call=True,
-)
-def show_preview_columns(kind: str | None) -> Any:
-    """The columns of the kind."""
-    return preview_columns(kind_of(kind))
-
-
-# -- unit costs ------------------------------------------------------------------------
-
-
-@answers(Output("finance-costs", "children"), SLOW)
-def show_costs(n_intervals: int | None) -> Any:
-    """What a GPU-hour costs us."""
-    return costs_box(asked.rates())
-
-
-@answers(
-    Output(NOTICES, "sendNotifications", allow_duplicate=True),
-    Output("finance-costs", "children", allow_duplicate=True),
-    Input("finance-cost-set", "n_clicks"),
-    State("finance-cost-pool", "value"),
-    State("finance-cost-kind", "value"),
-    State({"type": "finance-cost", "name": ALL}, "value"),
-    State({"type": "finance-cost", "name": ALL}, "id"),
-    prevent_initial_call=True,
-)
-def set_cost(
-    n_clicks: int | None,
-    pool: str | None,
-    kind: str | None,
-    values: list[float | str | None],
-    ids: list[dict[str, str]],
-) -> tuple[Any, Any]:
-    """Put a unit cost in force."""
-    if not n_clicks:
-        return no_update, no_update
-    person = needed("admin")
-    if not pool:
-        return [notice("Not done", "Pick a pool first.", "amber")], no_update
-    cost = UnitCost(
-        pool=pool,
-        kind=cost_kind(kind),
-        set_by=person.name,
-        in_force_from_at=context().now(),
-        **figures_of(ids, values),
-    )
-    return [put_in_force(person, cost)], costs_box(asked.rates())
 
 
 # -- files -----------------------------------------------------------------------------
@@ -453,13 +247,7 @@ def download(
     return file, [said_of_download(frame.height, total)]
 
 
-clientside_callback(
-    ClientsideFunction("grid", "purge"),
-    Input("finance-day", "value"),
-    Input("finance-kind", "value"),
-    State("finance-preview-grid", "id"),
-    prevent_initial_call=True,
-)
+_finance_answers.register()
 opens_by("finance", "finance-book")
 asks_anew("finance", "finance-grid", ("finance-span", "finance-by"), "finance-slow")
 keep_in_address(

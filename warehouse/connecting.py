@@ -40,8 +40,8 @@ OPEN_PAUSE_SECONDS = 0.25
 _MADE_BY_ANOTHER = ("already exists", "duplicate key", "being created", "concurrently")
 
 
-def attached(location: Location) -> duckdb.DuckDBPyConnection:
-    """A connection to the warehouse.
+def attached(location: Location, *, is_read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """A connection to the warehouse; one that only reads makes nothing where there is none.
 
     Raises:
         InUse, NotWritable, Refused, Unreachable, Unreadable: it can't be opened, and why.
@@ -50,7 +50,7 @@ def attached(location: Location) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect()
         try:
             _prepare(connection, location)
-            _attach(connection, location)
+            _attach(connection, location, is_read_only=is_read_only)
         except duckdb.Error as error:
             connection.close()
             if tries_left and location.is_shared and any(w in str(error) for w in _MADE_BY_ANOTHER):
@@ -116,21 +116,41 @@ def _s3_secret(s3: S3Access) -> str:
     return f"CREATE SECRET data (TYPE s3, USE_SSL {ssl}, {', '.join(words)})"
 
 
-def _attach(connection: duckdb.DuckDBPyConnection, location: Location) -> None:
-    if location.is_on_s3:
+def attach_beside(connection: duckdb.DuckDBPyConnection, location: Location, name: str) -> None:
+    """Attach another warehouse under a name, to read it alone.
+
+    Raises:
+        InUse, NotWritable, Refused, Unreachable, Unreadable: it can't be opened, and why.
+    """
+    try:
+        if location.is_shared or location.is_on_s3:
+            _prepare(connection, location)
+        connection.execute(_attaching(location, name, is_read_only=True))
+    except duckdb.Error as error:
+        raise why_not_opened(location, error) from None  # whose text may tell a secret
+
+
+def _attach(
+    connection: duckdb.DuckDBPyConnection, location: Location, *, is_read_only: bool
+) -> None:
+    if location.is_on_s3 and not is_read_only:
         _prove_bucket(connection, location)
+    connection.execute(_attaching(location, ATTACHED_AS, is_read_only=is_read_only))
+    connection.execute(f"USE {ATTACHED_AS}")
+    if location.is_shared and not location.is_on_s3:
+        _prove_common_folder(connection, Path(location.data))
+
+
+def _attaching(location: Location, name: str, *, is_read_only: bool) -> str:
     options = [f"DATA_PATH '{quoted(location.data)}'"]
+    if is_read_only:
+        options.append("READ_ONLY")
     if location.is_shared:
         options.append("META_SECRET 'catalogue'")
     elif not location.is_on_s3:
         # A home that was moved, or restored elsewhere, is still that home.
         options.append("OVERRIDE_DATA_PATH true")
-    connection.execute(
-        f"ATTACH 'ducklake:{quoted(location.catalogue)}' AS {ATTACHED_AS} ({', '.join(options)})"
-    )
-    connection.execute(f"USE {ATTACHED_AS}")
-    if location.is_shared and not location.is_on_s3:
-        _prove_common_folder(connection, Path(location.data))
+    return f"ATTACH 'ducklake:{quoted(location.catalogue)}' AS {name} ({', '.join(options)})"
 
 
 def _prove_bucket(connection: duckdb.DuckDBPyConnection, location: Location) -> None:

@@ -44,6 +44,8 @@ R = TypeVar("R")
 OPEN_TRIES = 10
 OPEN_PAUSE_SECONDS = 0.2
 """Of several consoles that start at once on a shared warehouse one makes the tables."""
+PARTS = "moved_parts"
+"""The table of what was moved here, as long as a move is not finished (`moving.py`)."""
 SETTLE_TRIES = 4
 SETTLE_PAUSE_SECONDS = 0.3
 """How often it is asked whether a commit that was never answered has come to pass."""
@@ -69,12 +71,15 @@ __all__ = [
 class Store:
     """An open warehouse. Safe to share between threads; each has its own cursor."""
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: Location, *, is_being_filled: bool = False) -> None:
+        """`is_being_filled` is said by whoever moves another warehouse here."""
         self.location = location
         self._connection = attached(location)
         self._local = threading.local()
         self._write_lock = threading.RLock()
         try:
+            if not is_being_filled:
+                self._refuse_half_moved()
             self._create_tables()
         except BaseException:
             self._connection.close()
@@ -282,6 +287,14 @@ class Store:
             "the warehouse's catalogue was lost while rows were being committed, and doesn't "
             "answer: look whether they are stored once PostgreSQL is back, before doing it again"
         )
+
+    def _refuse_half_moved(self) -> None:
+        sql = "SELECT 1 FROM duckdb_tables() WHERE database_name = $here AND table_name = $parts"
+        if not self.query(sql, here=ATTACHED_AS, parts=PARTS).is_empty():
+            raise Unreadable(
+                "a move into this warehouse has not come to its end: run the same "
+                "`python app.py move-warehouse` again, which goes on where it stopped"
+            )
 
     def _create_tables(self) -> None:
         for tries_left in reversed(range(OPEN_TRIES)):

@@ -90,7 +90,8 @@ class Upkept:
         merging.rewrite(store)
         merging.flush(store)
         merging.let_snapshots_go(store, older_than=now)
-        merging.delete_dead_files(store, now=now)
+        # Nobody reads what was merged just now.
+        merging.delete_dead_files(store, now=now + merging.READERS_NEED)
         storage.read_storage(store, now=now)
 
 

@@ -98,13 +98,13 @@ def batches(draw: st.DrawFn) -> list[list[dict[str, Any]]]:
             "job_id": st.none() | st.just("job-1"),
         }
     )
-    return draw(st.lists(st.lists(reading, min_size=1, max_size=12), min_size=1, max_size=5))
+    return draw(st.lists(st.lists(reading, min_size=1, max_size=12), min_size=1, max_size=4))
 
 
 _sources = iter(range(10**9))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(batches())
 def test_every_length_equals_the_raw_rows_whenever_they_came(
     shared_store: Store, drawn: list[list[dict[str, Any]]]
