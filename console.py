@@ -345,9 +345,19 @@ class Console:
 
     def _keep_leases(self) -> None:
         """Renew what this console holds, and take what is free, also while it is busy starting."""
-        while not self._stopping.wait(KEEP_SECONDS):
-            for one in (self.leader, self.house, self.collects):
+        did_lead = None
+        while not self._stopping.is_set():
+            for one in (self.house, self.collects):
                 one.leads()
+            leads = self.engine.leader.leads()
+            if leads != did_lead:
+                what = "leads" if leads else f"looks on; {self._leads_elsewhere()} leads"
+                print(f"This console {what}.", flush=True)
+            did_lead = leads
+            self._stopping.wait(KEEP_SECONDS)
+
+    def _leads_elsewhere(self) -> str:
+        return self.engine.leader.holder() or "nobody yet"
 
     def _note_step_back(self, seconds: float, at: Any) -> None:
         log.warning("the machine's clock stepped back %.1f s; the console's stands still", seconds)

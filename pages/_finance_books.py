@@ -43,7 +43,8 @@ def books_box(books: pl.DataFrame, shown: str, page: int) -> tuple[html.Div, int
     pages = -(-listed.height // ROWS_PER_PAGE)
     page = min(max(page, 1), pages)
     rows = listed.slice((page - 1) * ROWS_PER_PAGE, ROWS_PER_PAGE)
-    head = ["Day", "Pool", "Physical", "Where it went", "Difference", "Bound", "", ""]
+    head = ["Day", "Pool", _figure("Physical"), "Where it went", _figure("Difference"),
+            _figure("Bound"), "", ""]  # fmt: skip
     made = [_row(row) for row in rows.iter_rows(named=True)]
     return html.Div([_words(books), parts_key(), table(head, made, "Books by day and pool")]), pages
 
@@ -150,7 +151,7 @@ def _nodes(nodes: pl.DataFrame) -> Any:
         ]
         for row in nodes.head(PARTS_SHOWN).iter_rows(named=True)
     ]
-    head = ["Node", "Physical", "Metered", "Read", "Difference"]
+    head = ["Node", *map(_figure, ("Physical", "Metered", "Read", "Difference"))]
     return html.Div(
         [html.H3("Nodes"), table(head, rows, "Nodes of the hour"), _rest(nodes.height, "nodes")]
     )
@@ -170,7 +171,8 @@ def _jobs(jobs: pl.DataFrame) -> html.Div:
         ]
         for row in jobs.head(PARTS_SHOWN).iter_rows(named=True)
     ]
-    head = ["Job", "Metered", "Read", "Difference", "Charged", "Difference"]
+    figures = ("Metered", "Read", "Difference", "Charged", "Difference")
+    head = ["Job", *map(_figure, figures)]
     return html.Div(
         [html.H3("Jobs"), table(head, rows, "Jobs that differ"), _rest(jobs.height, "jobs")]
     )
@@ -185,7 +187,7 @@ def _rest(total: int, noun: str) -> Any:
 
 def _hours(book: Book, hours: pl.DataFrame, picked: int) -> html.Div:
     return table(
-        ["Hour", "Where it went", "Difference", "Bound", "", ""],
+        ["Hour", "Where it went", _figure("Difference"), _figure("Bound"), "", ""],
         [_hour(book, row, picked) for row in hours.iter_rows(named=True)],
         "Books by the hour",
     )

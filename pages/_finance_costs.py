@@ -61,7 +61,7 @@ def _row(each: Rate) -> list[Any]:
         usd(each.idle_usd_per_gpu_hour, 3),
         usd(each.busy_usd_per_gpu_hour, 3),
         whence,
-        html.Span(_figures(each.cost), className="sub"),
+        html.Div(_figures(each.cost), className="sub finance-why"),
     ]
 
 
@@ -69,7 +69,7 @@ def _figures(cost: UnitCost | None) -> str:
     if cost is None:
         return "of the pool's own declaration"
     return ", ".join(
-        f"{label.lower()} {getattr(cost, name):,g} {unit}"
+        f"{label.lower()} {getattr(cost, name):,.12g} {unit}"
         for name, (label, unit) in FIGURES.items()
         if getattr(cost, name) is not None
     )
@@ -115,7 +115,7 @@ def _input(name: str) -> dmc.NumberInput:
     return dmc.NumberInput(
         id={"type": "finance-cost", "name": name},
         label=f"{label}, {unit}",
-        description=f"{whose}, {low:,g} to {high:,g}",
+        description=f"{whose}, {low:,.12g} to {high:,.12g}",
         clampBehavior="none",
         allowNegative=False,
         decimalScale=4,

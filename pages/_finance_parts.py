@@ -78,19 +78,14 @@ def gpu_hours(number: float | None) -> str:
 
 def signed_gpu_hours(number: float | None) -> str:
     """GPU-hours with their sign."""
-    if number is None:
-        return gpu_hours(None)
+    if number is None or abs(number) < 0.005:
+        return gpu_hours(number and 0.0)
     return ("+" if number > 0 else "") + f"{number:,.2f}".replace("-", "−")
 
 
 def hours_words(number: int) -> str:
     """So many hours."""
     return f"{count(number)} hour{'' if number == 1 else 's'}"
-
-
-def in_days(frame_days: int) -> str:
-    """So many days."""
-    return f"{count(frame_days)} day{'' if frame_days == 1 else 's'}"
 
 
 def money_words(amount: float | None) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from warehouse.approvals import approvals
 from warehouse.decision_errors import (
@@ -17,6 +18,12 @@ from warehouse.decision_errors import (
 )
 from warehouse.records import Decision
 from warehouse.store import Conflict, Store, TicketGone
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MOST_TRIES = 6
+"""Of a verb that meets a conflict each time."""
 
 
 def decision_of(store: Store, decision_id: str) -> Decision:
@@ -111,3 +118,23 @@ def only_one(decision_id: str, what: str) -> Iterator[None]:
         yield
     except (TicketGone, Conflict) as error:
         raise AlreadyDecided(f"decision {decision_id} {what}: read it again") from error
+
+
+def tried_again(verb: Callable[P, R]) -> Callable[P, R]:
+    """A verb that uses up a ticket, done again where it met a conflict.
+
+    A shared catalogue tells conflicts by the table and not by the row: who tears another ticket at
+    the same time is in the way too. Where somebody was faster with this one, the next try says so.
+    """
+
+    @wraps(verb)
+    def trying(*given: P.args, **named: P.kwargs) -> R:
+        for _ in range(MOST_TRIES - 1):
+            try:
+                return verb(*given, **named)
+            except AlreadyDecided as error:
+                if not isinstance(error.__cause__, Conflict):
+                    raise
+        return verb(*given, **named)
+
+    return trying

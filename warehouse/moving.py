@@ -245,8 +245,8 @@ def _parts(connection: duckdb.DuckDBPyConnection) -> Iterator[Part]:
             yield Part(table, "", counts[table.name])
             continue
         days = connection.execute(
-            f"SELECT strftime(\"{table.partition_by}\"::DATE, '%Y-%m-%d'), count(*) FROM {SOURCE}.{table.name} "
-            "GROUP BY 1 ORDER BY 1"
+            f"SELECT strftime(\"{table.partition_by}\"::DATE, '%Y-%m-%d'), count(*) "
+            f"FROM {SOURCE}.{table.name} GROUP BY 1 ORDER BY 1"
         )
         for day, rows in days.fetchall():
             yield Part(table, day, rows)

@@ -27,6 +27,7 @@ from warehouse.decidable import (
     needed_reason,
     never_waits,
     only_one,
+    tried_again,
 )
 from warehouse.decision_errors import (
     AlreadyApproved,
@@ -185,6 +186,7 @@ def _verdict(
     )
 
 
+@tried_again
 def _said_yes(store: Store, action: str, said: Verdict) -> Verdict | Approval:
     """Decide it, or keep the first yes where two people must agree."""
     with only_one(said.decision_id, "was decided by somebody else"), store.transaction():
@@ -247,6 +249,7 @@ def _noted(said: Verdict, act: str, before: Approval | None = None) -> AuditEven
     )
 
 
+@tried_again
 def _written(store: Store, verdict: Verdict) -> Verdict:
     with only_one(verdict.decision_id, "was decided by somebody else"), store.transaction():
         store.take(Ticket(decision_id=verdict.decision_id, purpose="verdict"))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from warehouse.control_rows import Door
-from warehouse.decidable import decision_of, needed_reason, only_one
+from warehouse.decidable import decision_of, needed_reason, only_one, tried_again
 from warehouse.decision_errors import NotWithdrawable
 from warehouse.records import AuditEvent, Ticket, Withdrawal
 from warehouse.store import Store
 
 
+@tried_again
 def withdraw(
     store: Store,
     decision_id: str,

@@ -388,6 +388,8 @@ def test_a_difference_is_followed_from_the_words_to_the_hour(address: str) -> No
         page.goto(f"{address}/finance?by=pool")
         expect(page.locator("#finance-standing")).to_contain_text(f"but for 1 hour of {POOL}")
         expect(page.locator("#finance-grid .ag-row").first).to_contain_text(POOL)
+        expect(page.locator("#finance-alarms")).to_contain_text("No alarms")
+        expect(page.locator("#finance-schedule")).to_contain_text("2 due")
         page.locator("#finance-shown").get_by_text("Where they differ").click()
         page.get_by_role("link", name=f"Take {POOL} on").first.click()
         expect(page.locator("#finance-detail")).to_contain_text("beyond the bound")

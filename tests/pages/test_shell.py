@@ -123,11 +123,12 @@ def test_every_component_id_begins_with_its_page(console: Console) -> None:
         "engine-",
         "market-",
         "benchmarks-",
+        "finance-",
         "sql-",
         "admin-",
         "_pages_",
     )
-    paths = "/ /fleet /jobs /tenants /decisions /engine /market /benchmarks /sql /admin"
+    paths = "/ /fleet /jobs /tenants /decisions /engine /market /benchmarks /finance /sql /admin"
     for path in paths.split():
         name = path.strip("/") or "overview"
         strangers = {each for each in ids_in(console.open(path)) if not each.startswith(f"{name}-")}

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from tests.servers.places import *  # noqa: F403
 from tests.servers.places import SharedPlace
 from tests.servers.postgres import Postgres
 from warehouse import leases, moving, proving
+from warehouse.connecting import attach_beside, attached
 from warehouse.errors import InUse, Refused, Unreadable
 from warehouse.records import Decision, GpuSample, RollupMark, Ticket
 from warehouse.rollups import roll_up
+from warehouse.schema import TABLES
 from warehouse.store import Location, Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,20 +183,15 @@ def test_a_target_with_rows_or_with_parts_of_another_source_is_refused(
     shared.close()
 
 
-def test_what_does_not_come_as_it_was_is_named(
-    old: Location, bare_place: SharedPlace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copy = moving._copy
-
-    def spoilt(connection, part) -> None:
-        copy(connection, part)
-        if part.table.name == "tickets":
-            connection.execute("UPDATE tickets SET purpose = 'undo' WHERE decision_id = 'd-1'")
-
-    monkeypatch.setattr(moving, "_copy", spoilt)
-    with pytest.raises(
-        proving.Differs, match="tickets did not come as it is: the digests of purpose"
-    ):
-        moving.move(old, bare_place.location, now=NOON)
-    with pytest.raises(Unreadable):
-        Store(bare_place.location)
+def test_what_did_not_come_as_it_was_is_named(old: Location, bare_place: SharedPlace) -> None:
+    moving.move(old, bare_place.location, now=NOON)
+    with closing(attached(bare_place.location)) as connection:
+        attach_beside(connection, old, "old")
+        for table in (TABLES[Ticket], TABLES[Decision], TABLES[GpuSample]):
+            proving.prove(connection, table, "old")
+        connection.execute("UPDATE tickets SET purpose = 'undo' WHERE decision_id = 'd-1'")
+        with pytest.raises(proving.Differs, match=r"tickets did not come .* digests of purpose"):
+            proving.prove(connection, TABLES[Ticket], "old")
+        connection.execute("DELETE FROM gpu_samples WHERE gpu_id = 'gpu-3'")
+        with pytest.raises(proving.Differs, match=r"gpu_samples did not come .* the rows were 210"):
+            proving.prove(connection, TABLES[GpuSample], "old")

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.makers import make_gpu_sample
+from tests.makers import NOON, make_decision, make_gpu_sample
 from tests.servers.places import *  # noqa: F403
 from tests.servers.places import SharedPlace
 from tests.servers.postgres import Postgres
 from tests.servers.proxies import LineProxy, S3Proxy
 from tests.servers.s3 import S3Server
-from warehouse import leases
+from warehouse import decisions, leases
 from warehouse.records import GpuSample, Ticket
 from warehouse.store import (
     Conflict,
@@ -135,6 +135,36 @@ def test_appends_of_both_at_once_never_conflict(
         shared_store.append(samples("c"))
         other.append(samples("d"))
     assert count(other) == 2 * MANY + 2
+    other.close()
+
+
+def test_who_tears_another_ticket_at_the_same_time_is_in_nobodys_way(
+    shared_place: SharedPlace, shared_store: Store
+) -> None:
+    names = [f"decision-{n}" for n in range(6)]
+    for name in names:
+        decisions.propose(shared_store, make_decision(decision_id=name, target=f"pool/{name}"))
+    other, start = Store(shared_place.location), threading.Barrier(2)
+    failed = list[BaseException]()
+
+    def approve(store: Store, mine: list[str]) -> None:
+        start.wait()
+        try:
+            for name in mine:
+                decisions.approve(store, name, by="ada", via="api", now=NOON)
+        except BaseException as error:
+            failed.append(error)
+
+    halves = ((shared_store, names[::2]), (other, names[1::2]))
+    threads = [threading.Thread(target=approve, args=half) for half in halves]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert shared_store.query("SELECT count(*) FROM verdicts").item() == len(names)
+    with pytest.raises(decisions.AlreadyDecided, match="was decided before"):
+        decisions.approve(other, names[0], by="bob", via="api", now=NOON)
     other.close()
 
 
