@@ -139,9 +139,15 @@ def verification(here: Here, export_id: str) -> exports.Verification:
 def file(
     here: Here,
     export_id: str,
-    asked_range: Annotated[str | None, Header(alias="range")] = None,
-    if_none_match: Annotated[str | None, Header()] = None,
-    if_range: Annotated[str | None, Header()] = None,
+    asked_range: Annotated[
+        str | None, Header(alias="range", description="Bytes of it, as HTTP has it.")
+    ] = None,
+    if_none_match: Annotated[
+        str | None, Header(description="The ETag that is there already.")
+    ] = None,
+    if_range: Annotated[
+        str | None, Header(description="The ETag that the range must still be of.")
+    ] = None,
 ) -> Response:
     """Its data file; the ETag is its SHA-256, and a download that broke off can be taken up."""
     found = exports.export(here.store, export_id)

@@ -134,7 +134,7 @@ def serving(console: RunningConsole, says: str = "The fleet runs live") -> Runni
     return console
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = os.environ.get("PILOTHOUSE_TEST_CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:

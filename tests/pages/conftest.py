@@ -69,7 +69,8 @@ class Console:
     def layout_ids(self) -> set[str]:
         """The ids of the frame and of every page's layout."""
         found = ids_in(self.client.get("/_dash-layout").json())
-        paths = "/ /fleet /jobs /tenants /decisions /engine /market /benchmarks /finance /sql /admin"
+        paths = "/ /fleet /jobs /tenants /decisions /engine /market /benchmarks /finance /sql"
+        paths += " /admin"
         for path in paths.split():
             found |= ids_in(self.open(path))
         return found

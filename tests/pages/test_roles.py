@@ -220,6 +220,15 @@ def test_every_callback_that_notifies_or_reads_the_record_is_among_those(console
         "market-grid", "market-download", "market-propose",
         "benchmarks-save", "benchmarks-download",
         "sql-grid", "sql-download",
+        "admin-storage-download",
+        "finance-ask",
+        "finance-cost-set",
+        "finance-download",
+        "finance-grid",
+        "finance-preview-grid",
+        "finance-verify",
+        "tenants-download",
+        "tenants-grid",
         # these show what every viewer may see
     }  # fmt: skip
 
