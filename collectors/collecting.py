@@ -15,7 +15,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from collectors.base import Source
 from collectors.discovery import collectors_here
 from collectors.kubernetes import Hands, KubernetesCollector
-from collectors.market_prices import PROCESS_MEMORY
+from collectors.market_prices import PROCESS_MEMORY, MarketMemory
 from collectors.prometheus import PrometheusCollector
 from collectors.runner import Runner
 from collectors.schedule import schedule
@@ -37,12 +37,18 @@ class Collecting:
     that reads what is the same from everywhere."""
 
     def __init__(
-        self, store: Store, clock: Clock, runner: Runner, leads: Callable[[], bool] = lambda: True
+        self,
+        store: Store,
+        clock: Clock,
+        runner: Runner,
+        leads: Callable[[], bool] = lambda: True,
+        memory: MarketMemory = PROCESS_MEMORY,
     ) -> None:
         self._store = store
         self._clock = clock
         self._runner = runner
         self._leads = leads
+        self._memory = memory
         self._led: set[str] = set()
 
     def begin(self, scheduler: BackgroundScheduler, environment: Mapping[str, str]) -> list[str]:
@@ -79,7 +85,7 @@ class Collecting:
             hands = Hands(price_of=self._price_now, market_of=self._market_now)
             source.remember(last_told(self._store, now=now), hands)
         else:
-            PROCESS_MEMORY.seed(offers.last_good_offers(self._store, now))
+            self._memory.seed(offers.last_good_offers(self._store, now))
 
     def _price_now(self, pool: str) -> float | None:
         found = money.price_in_force(self._store, pool, at=self._clock.now())
