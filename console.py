@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -31,7 +30,7 @@ from engine.gains import Planner
 from engine.hands import NoHands
 from engine.kubernetes.settings import HandsSettings
 from engine.kubernetes.side import ClusterSide
-from engine.leading import LEASE_SECONDS, Alone, CatalogueLease, Leader, Onlooker, own_name
+from engine.leading import Alone, CatalogueLease, Leader, Onlooker, own_name
 from engine.loop import Engine
 from engine.market.round import MarketRound
 from engine.simulator.hands import SimulatedHands
@@ -152,14 +151,11 @@ class Console:
         Raises:
             SessionError: another console plays it.
         """
-        until = time.monotonic() + LEASE_SECONDS * 1.2
-        while not self.leader.leads():
-            if time.monotonic() > until:
-                raise SessionError(
-                    f"{self.leader.holder() or 'another console'} plays the simulated fleet of "
-                    "this warehouse: set PILOTHOUSE_FLEET=none to look on and take approvals here"
-                )
-            time.sleep(WATCH_SECONDS)
+        if isinstance(self.leader, CatalogueLease) and not self.leader.taken():
+            raise SessionError(
+                f"{self.leader.holder() or 'another console'} plays the simulated fleet of this "
+                "warehouse: set PILOTHOUSE_FLEET=none to look on and take approvals here"
+            )
 
     def _cluster_side(self) -> ClusterSide | None:
         if self.settings.fleet != "kubernetes":
@@ -349,7 +345,7 @@ class Console:
         while not self._stopping.is_set():
             for one in (self.house, self.collects):
                 one.leads()
-            leads = self.engine.leader.leads()
+            leads = self.engine.leads()
             if leads != did_lead:
                 what = "leads" if leads else f"looks on; {self._leads_elsewhere()} leads"
                 print(f"This console {what}.", flush=True)

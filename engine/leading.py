@@ -7,6 +7,8 @@ by then goes on from the rows.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -77,6 +79,18 @@ class CatalogueLease:
     def leads(self) -> bool:
         """Whether it holds the lease now; takes it where it is free, renews it where due."""
         return leases.is_held(self.store, self.name, self.me, self.clock, self.seconds)
+
+    def taken(self, wait: Callable[[float], object] = time.sleep) -> bool:
+        """Whether it could be had: one that was killed holds it until it has run out, and is
+        waited for; one that is renewed meanwhile has a living holder, and is left to it."""
+        found = leases.lease(self.store, self.name)
+        while not self.leads():
+            now = leases.lease(self.store, self.name)
+            if found and now and (now.term, now.renewed_at) > (found.term, found.renewed_at):
+                return False
+            found = found or now
+            wait(1.0)
+        return True
 
     def holder(self) -> str | None:
         """Who holds it; None where nobody does, or it can't be read."""

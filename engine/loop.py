@@ -96,18 +96,22 @@ class Engine:
 
     @property
     def led_by(self) -> str | None:
-        """Who acts in its stead, as of its last tick; None where it acts itself."""
+        """Who acts in its stead, as of when that was last asked; None where it acts itself."""
         if not self._only_looks.is_set():
             return None
         trouble = self.leader.trouble
         return self.leader.holder() or (f"nobody ({trouble})" if trouble else "nobody yet")
 
+    def leads(self) -> bool:
+        """Whether this console is the one that acts, asked now."""
+        leads = self.leader.leads()
+        (self._only_looks.clear if leads else self._only_looks.set)()
+        return leads
+
     def tick(self) -> None:
         """Do all that is due now; nothing where another console leads."""
-        if not self.leader.leads():
-            self._only_looks.set()
+        if not self.leads():
             return
-        self._only_looks.clear()
         now = self.clock.now()
         look = cache(
             lambda: observe.observed(self.store, now, self.terms)
@@ -124,7 +128,7 @@ class Engine:
 
         `is_for_all` is what a console does that does not lead, too.
         """
-        if not (is_for_all or self.leader.leads()):
+        if not (is_for_all or self.leads()):
             return
         now = self.clock.now()
         self._piece(stage, lambda: work(now))
@@ -210,7 +214,7 @@ class Engine:
             self._piece("act", partial(self._carry_on, one, now, look), one)
 
     def _carry_on(self, decision_id: str, now: datetime, look: Look) -> None:
-        if self.leader.leads():  # it may have been lost since the tick began
+        if self.leads():  # it may have been lost since the tick began
             act.carry_on(self.store, self.hands, decision_id, look(), now)
 
     # -- what fails ----------------------------------------------------------------

@@ -93,6 +93,40 @@ def test_the_lease_is_one_consoles_until_it_resigns_or_is_late(store: Store) -> 
     assert found.term == 3
 
 
+def test_a_killed_holder_is_waited_for_and_a_living_one_is_known_by_its_renewing(
+    store: Store,
+) -> None:
+    clock = HandClock(NOON)
+    first, second, third = (lease(store, clock, name) for name in "abc")
+    waited: list[float] = []
+
+    def pass_time(seconds: float) -> None:
+        waited.append(seconds)
+        clock.at += timedelta(seconds=seconds)
+
+    def pass_time_beside_a_living_one(seconds: float) -> None:
+        pass_time(seconds)
+        second.leads()
+
+    assert first.taken(pass_time)
+    assert not waited
+    assert second.taken(pass_time)  # the first never renews: it was killed
+    assert sum(waited) == pytest.approx(30, abs=1)
+    waited.clear()
+    assert not third.taken(pass_time_beside_a_living_one)
+    assert sum(waited) == pytest.approx(10, abs=1)
+    assert third.holder() == "b"
+
+
+def test_a_console_says_who_leads_as_soon_as_it_was_asked(played: Played) -> None:
+    clock = HandClock(NOON)
+    ours, theirs = lease(played.store, clock, "a"), lease(played.store, clock, "b")
+    first, second = console(played, Fleet(), ours, "a"), console(played, Fleet(), theirs, "b")
+    assert first.leads()
+    assert not second.leads()
+    assert [first.led_by, second.led_by] == [None, "a"]
+
+
 def test_a_lease_that_is_lost_in_mid_action_stops_it_between_steps_and_another_ends_it_once(
     played: Played,
 ) -> None:
