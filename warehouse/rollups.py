@@ -30,10 +30,12 @@ _HOUR = timedelta(hours=1)
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def roll_up(store: Store) -> int:
+def roll_up(store: Store, piece: timedelta = PIECE) -> int:
     """Roll up every period that is over, and anew those that changed since. Returns rows written.
 
-    Safe to repeat, to kill and to run from several consoles at once: another's turn is left to it.
+    `piece` bounds how much of a source's time is rolled up in one transaction: more than an hour
+    pays where readings are far between. Safe to repeat, to kill and to run from several consoles at
+    once: another's turn is left to it.
     """
     written = 0
     if not store.query("SELECT count(*) FROM rollup_marks").item():
@@ -41,7 +43,7 @@ def roll_up(store: Store) -> int:
         store.append([RollupMark(snapshot_id=0, sources={})])
     try:
         while True:
-            rows, is_done = _piece(store)
+            rows, is_done = _piece(store, piece)
             written += rows
             if is_done:
                 return written
@@ -63,7 +65,7 @@ def source_clocks(store: Store) -> dict[str, datetime]:
     return {source: clock.newest_at for source, clock in clocks.items()}
 
 
-def _piece(store: Store) -> tuple[int, bool]:
+def _piece(store: Store, piece: timedelta) -> tuple[int, bool]:
     """One bounded step: the rows written, and whether all is done."""
     with store.transaction(is_long=True):
         before, upto = mark(store), store.snapshot_id()
@@ -74,7 +76,7 @@ def _piece(store: Store) -> tuple[int, bool]:
         clocks = _gone_on(before, heard) if is_known else _from_the_start(store, before)
         rows = _late(store, before, upto, heard)
         for source, clock in clocks.items():
-            clocks[source], added = _on_time(store, source, clock)
+            clocks[source], added = _on_time(store, source, clock, piece)
             rows += added
         is_done = not any(map(_is_behind, clocks.values()))
         if rows or clocks != before.clocks or not is_known or upto - before.snapshot_id > _IDLE:
@@ -160,10 +162,12 @@ def _from_the_start(store: Store, before: Mark) -> dict[str, SourceClock]:
     return clocks
 
 
-def _on_time(store: Store, source: str, clock: SourceClock) -> tuple[SourceClock, int]:
+def _on_time(
+    store: Store, source: str, clock: SourceClock, piece: timedelta
+) -> tuple[SourceClock, int]:
     """Roll up what is over and was not yet, at most a piece of it."""
     clock = _after_the_gap(store, source, clock)
-    until = min(clock.newest_at, _floor(clock.rolled_until_at, 3600) + PIECE)
+    until = min(clock.newest_at, _floor(clock.rolled_until_at, 3600) + piece)
     rows = 0
     for period in PERIODS_SECONDS:
         since, over = _floor(clock.rolled_until_at, period), _floor(until, period)

@@ -23,7 +23,7 @@ STEP = timedelta(hours=12)
 HISTORY = timedelta(days=2)
 
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
