@@ -64,6 +64,8 @@ LABORATORY = {
 for, since some of it needs more packages."""
 
 SHUTDOWN_SECONDS = 5
+INTERRUPTED = 130
+"""The exit status that shells expect of what was ended by Ctrl-C."""
 
 
 # -- the command line -----------------------------------------------------------------
@@ -76,6 +78,13 @@ class CannotStart(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words)
+    except KeyboardInterrupt:  # Ctrl-C: all was ended in order before it came here
+        return INTERRUPTED
+
+
+def _run(words: Sequence[str]) -> int:
     if words and words[0] in LABORATORY:
         return int(import_module(LABORATORY[words[0]]).main(words[1:]) or 0)
     given = _parser().parse_args(words)

@@ -109,3 +109,5 @@ class Answered(Shape):
     """What was written, or failed, in order."""
     unchanged: list[str]
     """Days or months of which the newest version still holds: nothing is written twice."""
+    waits_because: str | None
+    """Why the rest was left, where it is not metered yet; null where all was made."""

@@ -28,7 +28,7 @@ from api.shapes import Paged, Rows
 from warehouse import export_schedule, exports
 from warehouse.export_kinds import KIND_OF, ExportKind
 from warehouse.export_making import Exporter
-from warehouse.export_periods import ExportSpan, Period, periods
+from warehouse.export_periods import PERIODS_MAX, ExportSpan, periods
 from warehouse.export_places import Place
 from warehouse.export_terms import ExportTerms
 from warehouse.records import Export
@@ -36,8 +36,6 @@ from warehouse.records import Export
 router = APIRouter(prefix="/api/v1/exports", tags=["exports"])
 
 CHUNK_BYTES = 2**20
-PERIODS_MAX = 31
-"""Most days or months that one request may ask for."""
 _RANGE = re.compile(r"^bytes=(?!-$)(\d{0,18})-(\d{0,18})$")
 """One range; a header that asks for several, or for none, is passed over, as HTTP has it."""
 
@@ -191,25 +189,12 @@ def ask(here: Here, person: Operator, sent: Asked) -> dict[str, Any]:
         from_day=str(sent.from_day),
         to_day=str(sent.to_day),
     )
-    written, unchanged = _written(exporter, sent.kind, wanted, person.name)
-    return {"exports": written, "unchanged": [each.label for each in unchanged]}
-
-
-def _written(
-    exporter: Exporter, kind: ExportKind, wanted: list[Period], name: str
-) -> tuple[list[Export], list[Period]]:
-    rows: list[Export] = []
-    unchanged: list[Period] = []
-    with exporter.alone():
-        for period in wanted:
-            row = exporter.export(KIND_OF[kind], period, reason="by hand", requested_by=name)
-            if row is None:
-                unchanged.append(period)
-            else:
-                rows.append(row)
-        if any(row.outcome == "written" for row in rows):
-            exporter.write_index()
-    return rows, unchanged
+    made = exporter.by_hand(KIND_OF[sent.kind], wanted, requested_by=person.name)
+    return {
+        "exports": made.rows,
+        "unchanged": [each.label for each in made.unchanged],
+        "waits_because": made.waits_because,
+    }
 
 
 def _terms(here: Office) -> ExportTerms:

@@ -50,6 +50,7 @@ KEPT_DAYS = {
 }
 """Days, in place of those by default; the fleet lives through them several times."""
 REPEATS = 5
+_HELD = "SELECT sum(memory_usage_bytes) FROM duckdb_memory()"
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -115,6 +116,7 @@ def measured(life: Life, now: datetime) -> dict[str, float]:
     }
     return {
         "memory MiB": memory_bytes() / 2**20,
+        "of it DuckDB MiB": life.store.query(_HELD).item() / 2**20,
         "files": len(files),
         "Parquet MiB": sum(path.stat().st_size for path in files) / 2**20,
         "catalogue MiB": sum(path.stat().st_size for path in life.home.glob("catalogue*")) / 2**20,

@@ -11,15 +11,12 @@ from pages._finance_asked import place, terms
 from pages._finance_exports import KINDS
 from pages._words import count
 from warehouse import audit, exports, unit_costs
-from warehouse.export_errors import BadSpan, NotMetered
+from warehouse.export_errors import BadSpan
 from warehouse.export_kinds import Kind
-from warehouse.export_making import Exporter
-from warehouse.export_periods import ExportSpan, Period, periods
+from warehouse.export_making import ByHand, Exporter
+from warehouse.export_periods import PERIODS_MAX, ExportSpan, Period, periods
 from warehouse.people import Person
-from warehouse.records import Export, UnitCost
-
-PERIODS_MAX = 31
-"""Most days or months that are written at once, as by the API."""
+from warehouse.records import UnitCost
 
 
 def exports_by_hand(
@@ -29,6 +26,7 @@ def exports_by_hand(
 
     Raises:
         BadSpan: the days make no span, or too long a one.
+        NotMetered: not even the first of them is metered yet.
         ExportError: another export is under way, or there is no place.
     """
     wanted = _wanted(span, first, last)
@@ -42,20 +40,7 @@ def exports_by_hand(
         at=context().now(),
         detail={"from_day": first, "to_day": last},
     )
-    rows: list[Export] = []
-    unchanged, stopped = 0, ""
-    with exporter.alone():
-        for period in wanted:
-            try:
-                row = exporter.export(kind, period, reason="by hand", requested_by=person.name)
-            except NotMetered as error:
-                stopped = f" {str(error)[:1].upper()}{str(error)[1:]}."
-                break
-            rows += [row] if row else []
-            unchanged += row is None
-        if any(row.outcome == "written" for row in rows):
-            exporter.write_index()
-    return _told(kind, rows, unchanged, stopped)
+    return _told(kind, exporter.by_hand(kind, wanted, requested_by=person.name))
 
 
 def _wanted(span: ExportSpan, first: str | None, last: str | None) -> list[Period]:
@@ -67,17 +52,18 @@ def _wanted(span: ExportSpan, first: str | None, last: str | None) -> list[Perio
     return wanted
 
 
-def _told(kind: Kind, rows: list[Export], unchanged: int, stopped: str) -> dict[str, Any]:
-    failed = [row for row in rows if row.outcome == "failed"]
-    written = len(rows) - len(failed)
-    said = f"{count(written)} {KINDS[kind.name]} exports written"
-    if unchanged:
-        said += f", {count(unchanged)} unchanged: what is there still holds"
+def _told(kind: Kind, made: ByHand) -> dict[str, Any]:
+    failed = [row for row in made.rows if row.outcome == "failed"]
+    said = f"{count(len(made.written))} {KINDS[kind.name]} exports written"
+    if made.unchanged:
+        said += f", {count(len(made.unchanged))} unchanged: what is there still holds"
     if failed:
         said += f", {count(len(failed))} failed: {failed[-1].detail}"
-    title = "Exported" if written else "Nothing written"
-    color = "red" if failed else "amber" if stopped else "harbour"
-    return notice(title, f"{said}.{stopped}", color)
+    if made.waits_because:
+        said += f". {made.waits_because[:1].upper()}{made.waits_because[1:]}"
+    title = "Exported" if made.written else "Nothing written"
+    color = "red" if failed else "amber" if made.waits_because else "harbour"
+    return notice(title, f"{said}.", color)
 
 
 def verified(export_id: str) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +34,23 @@ AGAIN_AFTER = timedelta(minutes=15)
 """How long after a failure the same is tried again by itself."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """What became of days or months that somebody asked for."""
+
+    rows: list[Export] = field(default_factory=list)
+    """written, or failed"""
+    unchanged: list[Period] = field(default_factory=list)
+    """whose newest version still holds"""
+    waits_because: str | None = None
+    """why the rest was left: its first is not metered yet"""
+
+    @property
+    def written(self) -> list[Export]:
+        """Those that did not fail."""
+        return [row for row in self.rows if row.outcome == "written"]
 
 
 class Exporter:
@@ -106,6 +123,31 @@ class Exporter:
         )
         self.store.append([row])
         return row
+
+    def by_hand(self, kind: Kind, wanted: Sequence[Period], *, requested_by: str) -> ByHand:
+        """Write what somebody asked for, in order, up to the first that is not metered yet.
+
+        Raises:
+            NotMetered: not even the first of them is.
+            ExportUnderWay: somebody else exports just now.
+        """
+        made = ByHand()
+        with self.alone():
+            for period in wanted:
+                try:
+                    row = self.export(kind, period, reason="by hand", requested_by=requested_by)
+                except NotMetered as error:
+                    if period == wanted[0]:
+                        raise
+                    made = replace(made, waits_because=str(error))
+                    break
+                if row is None:
+                    made.unchanged.append(period)
+                else:
+                    made.rows.append(row)
+            if made.written:
+                self.write_index()
+        return made
 
     def _on_record(self, version: Version) -> Export:
         """The row that says what became of it. Broad, since whatever fails must be told."""

@@ -16,6 +16,8 @@ ExportSpan = Literal["day", "month"]
 SPANS: tuple[ExportSpan, ...] = ("day", "month")
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
+PERIODS_MAX = 31
+"""Most days or months that a page or a request of the API may ask for at once."""
 
 
 @dataclass(frozen=True, order=True)

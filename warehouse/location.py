@@ -17,10 +17,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import SecretStr
 
 from warehouse.errors import NotWritable, Refused
-from warehouse.settings import PREFIX, Settings
+from warehouse.settings import MEMORY_MEGABYTES, PREFIX, Settings
 
 CATALOGUE_FILE = "catalogue.duckdb"
 DATA_FOLDER = "parquet"
+SPILL_FOLDER = "tmp"
 POSTGRES = "postgres:"
 S3 = "s3://"
 
@@ -62,9 +63,13 @@ class Location:
     """Password of the catalogue's user."""
     s3: S3Access | None = field(default=None)
     """How the data are reached where they are on S3."""
+    memory_megabytes: int = MEMORY_MEGABYTES
+    """Most that a process takes for questions and for what it keeps of files it has read."""
+    spill: Path | None = None
+    """Folder for what does not fit into it; None for DuckDB's own, below the working folder."""
 
     @classmethod
-    def embedded(cls, home: Path) -> Location:
+    def embedded(cls, home: Path, memory_megabytes: int = MEMORY_MEGABYTES) -> Location:
         """The default: a DuckDB catalogue in `home` and the Parquet files beside it.
 
         Raises:
@@ -73,7 +78,8 @@ class Location:
         prove_writable(home, f"{PREFIX}HOME")
         data = home / DATA_FOLDER
         data.mkdir(exist_ok=True)
-        return cls(str(home / CATALOGUE_FILE), f"{data}/")
+        catalogue, spill = str(home / CATALOGUE_FILE), home / SPILL_FOLDER
+        return cls(catalogue, f"{data}/", memory_megabytes=memory_megabytes, spill=spill)
 
     @classmethod
     def of(cls, settings: Settings) -> Location:
@@ -91,13 +97,14 @@ class Location:
                 f"{PREFIX}CATALOGUE names a shared catalogue, and {PREFIX}DATA says nothing: give "
                 "it s3://bucket/prefix, or a folder that every console and collector sees"
             )
-        home = cls.embedded(settings.home)  # the keys of sessions are there in any case
+        memory = settings.memory_megabytes
+        home = cls.embedded(settings.home, memory)  # the keys of sessions are there in any case
         if data.startswith(S3):
             place, s3 = f"{data.rstrip('/')}/", s3_access(settings)
         else:
             place, s3 = (_folder(Path(data)) if data else home.data), None
         catalogue = POSTGRES + _joined(words) if words else home.catalogue
-        return cls(catalogue, place, password, s3)
+        return cls(catalogue, place, password, s3, memory, home.spill)
 
     @property
     def is_shared(self) -> bool:

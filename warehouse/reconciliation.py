@@ -239,14 +239,19 @@ def _words(pool: str, row: pl.DataFrame, nodes: pl.DataFrame, jobs: pl.DataFrame
         return f"{pool}: its GPUs were not read, so that nothing can be compared"
     how = "within" if books["is_within_bound"] else "beyond"
     said = (
-        f"{pool}: {apart:+.2f} GPU-hours between metering and readings, {how} the bound of "
+        f"{pool}: {_signed(apart)} GPU-hours between metering and readings, {how} the bound of "
         f"{books['bound_gpu_hours']:.2f}"
     )
     if books["over_metered_gpu_hours"] > SUM_TOLERANCE_GPU_HOURS:
         over = books["over_metered_gpu_hours"]
         said += f"; {over:.2f} GPU-hours were metered beyond what was physically there"
     if not nodes.is_empty() and abs(nodes["difference_gpu_hours"][0]) > SUM_TOLERANCE_GPU_HOURS:
-        said += f"; most on {nodes['node_id'][0]} ({nodes['difference_gpu_hours'][0]:+.2f})"
+        said += f"; most on {nodes['node_id'][0]} ({_signed(nodes['difference_gpu_hours'][0])})"
     if not jobs.is_empty():
-        said += f"; most of {jobs['job_id'][0]} ({jobs['difference_gpu_hours'][0]:+.2f})"
+        said += f"; most of {jobs['job_id'][0]} ({_signed(jobs['difference_gpu_hours'][0])})"
     return said
+
+
+def _signed(gpu_hours: float) -> str:
+    """With the minus sign that people read."""
+    return f"{gpu_hours:+.2f}".replace("-", "−")

@@ -18,6 +18,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from warehouse.keeping import KEEP_PREFIX, KeepSettings
 
 PREFIX = "PILOTHOUSE_"
+MEMORY_MEGABYTES = 2048
+"""By default, of DuckDB in a process: enough for a day of 16,000 GPUs, little for a small pod."""
 
 
 def _default_home() -> Path:
@@ -54,6 +56,15 @@ class Settings(BaseSettings):
         description=(
             "Where the Parquet files are, `s3://bucket/prefix`, or a folder, which for a shared "
             "catalogue every console and collector must see; empty for one in the data folder."
+        ),
+    )
+    memory_megabytes: int = Field(
+        MEMORY_MEGABYTES,
+        ge=256,
+        le=1_048_576,
+        description=(
+            "Most memory that the warehouse takes in a process, for questions and for what it "
+            "keeps of files it has read; what does not fit is put into `tmp` in the data folder."
         ),
     )
     s3_endpoint: str = Field(

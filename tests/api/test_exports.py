@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from datetime import UTC, datetime
 
 import polars as pl
@@ -14,6 +15,7 @@ from api.export_shapes import Answered
 from tests.api.conftest import Console
 from tests.exporting import exporter_to, meter
 from warehouse.audit import audit
+from warehouse.export_places import INDEX_NAME
 from warehouse.export_schedule import export_due
 from warehouse.store import Store
 
@@ -119,9 +121,23 @@ def test_an_operator_asks_for_a_day_and_gets_it_once(console: Console, store: St
     first = operator.post(BASE, json=asked).json()
     assert [(row["kind"], row["reason"]) for row in first["exports"]] == [("usage", "by hand")]
     assert first["exports"][0]["requested_by"] == "the-operator"
-    assert operator.post(BASE, json=asked).json() == {"exports": [], "unchanged": ["2026-11-01"]}
+    again = operator.post(BASE, json=asked).json()
+    assert again == {"exports": [], "unchanged": ["2026-11-01"], "waits_because": None}
     assert set(first) == set(Answered.model_fields)
     assert audit(store, act="export").total == 2
+
+
+def test_of_several_days_those_that_are_metered_are_written_and_the_index_knows_them(
+    console: Console,
+) -> None:
+    operator = console.program("operator")
+    made = operator.post(BASE, json={"from_day": "2026-11-01", "to_day": "2026-11-02"}).json()
+    assert [row["outcome"] for row in made["exports"]] == ["written"]
+    assert "2026-11-02 is not wholly metered (6 of 24 hours" in made["waits_because"]
+    (index,) = console.office.settings.home.rglob(INDEX_NAME)
+    assert [row["rows"] for row in json.loads(index.read_text())["exports"]] == [
+        made["exports"][0]["row_count"]
+    ]
 
 
 def test_what_cannot_be_exported_is_refused_with_why(console: Console) -> None:

@@ -123,3 +123,10 @@ def test_a_termination_ends_it_cleanly(start: Start) -> None:
     console = serving(start(*SMALL))
     os.kill(console.process.pid, signal.SIGTERM)
     assert console.process.wait(timeout=30) in (0, -signal.SIGTERM)
+
+
+def test_control_c_ends_it_without_a_trace(start: Start) -> None:
+    console = serving(start("--fleet", "none"), "Stop it with Ctrl-C")
+    os.kill(console.process.pid, signal.SIGINT)
+    assert console.process.wait(timeout=30) == 130
+    assert "Traceback" not in "".join(console.said)

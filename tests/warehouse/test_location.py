@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from warehouse import causes
 from warehouse.errors import Conflict, NotStored, Refused, Unreachable
 from warehouse.location import Location
 from warehouse.settings import Settings
+from warehouse.store import Store
 
 PASSWORD = "p'w d\\1@:/x"
 IN_A_URI = "p%27w%20d%5C1%40%3A%2Fx"
@@ -29,6 +31,16 @@ def test_without_settings_it_is_in_the_home_and_one_process_has_it(tmp_path: Pat
     found = located(tmp_path, data="")
     assert found == Location.embedded(tmp_path)
     assert not found.is_shared
+
+
+def test_memory_is_bounded_and_what_does_not_fit_goes_into_the_home(tmp_path: Path) -> None:
+    where = located(tmp_path, data="", memory_megabytes=256)
+    with closing(Store(where)) as store:
+        bound, spill = store.query(
+            "SELECT current_setting('memory_limit'), current_setting('temp_directory')"
+        ).row(0)
+    assert bound == "256.0 MiB"
+    assert spill == str(tmp_path / "tmp")
 
 
 @pytest.mark.parametrize(
