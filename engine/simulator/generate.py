@@ -156,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python app.py generate",
         description="Make a home that holds months of a large simulated fleet's past.",
-        epilog="About ten minutes for 90 days of 1,000 GPUs; run again, it goes on.",
+        epilog="About half an hour for 90 days of 1,000 GPUs; run again, it goes on.",
     )
     parser.add_argument("--home", type=Path, required=True, help="data folder, made if not there")
     parser.add_argument("--days", type=float, default=90.0, help="days of past (90)")
