@@ -50,14 +50,17 @@ PATHS = (
     "/sql",
     "/admin",
 )
-SHOWS_FIGURE = """() => {
+_LOOK = """() => {
     const main = document.getElementById("shell-main");
-    return !!main && /[0-9]/.test(main.innerText);
+    const said = main ? main.innerText.trim() : "";
+    const isWhole = said.length > 40 && !main.querySelector('[aria-busy="true"]');
+    return %s;
 }"""
-IS_WHOLE = """() => {
-    const main = document.getElementById("shell-main");
-    return !!main && /[0-9]/.test(main.innerText) && !main.querySelector('[aria-busy="true"]');
-}"""
+SHOWS_FIGURE = _LOOK % "isWhole || /[0-9]/.test(said)"
+"""Or is whole: a page with nothing to decide has no figure."""
+IS_WHOLE = _LOOK % "isWhole"
+
+
 MARKET_SOURCES = ("HYPERSCALERS", "PRICING_PAGES", "RUNPOD", "VAST")
 """Switched off: what is measured is the console, and nothing goes out to the network."""
 
