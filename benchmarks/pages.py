@@ -53,7 +53,8 @@ PATHS = (
 _LOOK = """() => {
     const main = document.getElementById("shell-main");
     const said = main ? main.innerText.trim() : "";
-    const isWhole = said.length > 40 && !main.querySelector('[aria-busy="true"]');
+    const busy = main ? [...main.querySelectorAll('[aria-busy="true"]')] : [];
+    const isWhole = said.length > 40 && !busy.some((each) => each.checkVisibility());
     return %s;
 }"""
 SHOWS_FIGURE = _LOOK % "isWhole || /[0-9]/.test(said)"
