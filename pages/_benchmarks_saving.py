@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any
 
 import polars as pl
-from dash import ALL, Input, Output, State, ctx, dcc, no_update
+from dash import ALL, Input, Output, State, ctx, no_update
 
 from pages._benchmarks_history import NAMES, SPANS
 from pages._benchmarks_weights import (
@@ -21,12 +20,10 @@ from pages._benchmarks_weights import (
 )
 from pages._callbacks import NOTICES, answers, notice
 from pages._context import context, needed
-from pages._job import said_of_download
+from pages._files import file_of, said_of_download
 from warehouse import benchmarks, score_weights
 
 FIELDS = {"type": KIND, "of": ALL, "name": ALL}
-_FORMULA = r"^[=+\-@\t\r]"
-"""How a cell begins that a spreadsheet would run; names come from strangers."""
 
 
 def register() -> None:
@@ -117,12 +114,7 @@ def download(clicks: list[int | None], span: str | None) -> tuple[Any, Any]:
     if not any(clicks) or not isinstance(asked, dict):
         return no_update, no_update
     frame = _TABLES[asked["table"]](span or next(iter(SPANS)))
-    name = f"benchmark-{asked['table']}-{context().now():%Y%m%d-%H%M}.{asked['file']}"
-    file = (
-        dcc.send_bytes(_parquet(frame), name)
-        if asked["file"] == "parquet"
-        else dcc.send_string(_csv(frame), name)
-    )
+    file = file_of(frame, f"benchmark-{asked['table']}", context().now(), asked["file"])
     return file, [said_of_download(frame.height, frame.height)]
 
 
@@ -139,17 +131,3 @@ _TABLES: dict[str, Callable[[str], pl.DataFrame]] = {
     "sensitivity": lambda _: benchmarks.sensitivity(context().store, context().wall.now()),
     "weights": lambda _: weights_frame(score_weights.weights(context().store)),
 }
-
-
-def _csv(frame: pl.DataFrame) -> str:
-    text = pl.col(pl.String)
-    harmless = frame.with_columns(
-        pl.when(text.str.contains(_FORMULA)).then("'" + text).otherwise(text).name.keep()
-    )
-    return harmless.write_csv(datetime_format="%Y-%m-%dT%H:%M:%S%.3fZ")
-
-
-def _parquet(frame: pl.DataFrame) -> bytes:
-    buffer = BytesIO()
-    frame.write_parquet(buffer)
-    return buffer.getvalue()

@@ -8,7 +8,8 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import html
 
-from pages._parts import Children, icon, skeleton_rows
+from pages import _files
+from pages._parts import Children, skeleton_rows
 from pages._words import count, usd, words
 
 HIDDEN = {"display": "none"}
@@ -53,20 +54,8 @@ def pick(
 
 
 def download_menu(what: str, label: str) -> dmc.Menu:
-    """A table as CSV or Parquet."""
-    button = dmc.Button(
-        "Download",
-        variant="default",
-        leftSection=icon("download", 14),
-        **{"aria-label": f"Download {label}"},
-    )
-    items = [
-        dmc.MenuItem(name, id={"type": "finance-download", "what": what, "format": key})
-        for key, name in (("csv", "CSV"), ("parquet", "Parquet"))
-    ]
-    return dmc.Menu(
-        [dmc.MenuTarget(button), dmc.MenuDropdown(items)], position="bottom-end", width=140
-    )
+    """A table of this page as CSV or Parquet."""
+    return _files.download_menu(label, type="finance-download", what=what)
 
 
 def gpu_hours(number: float | None) -> str:

@@ -1,12 +1,11 @@
-"""The table of metered hours: its columns, its rows for the wire, and its files."""
+"""The table of metered hours: its columns, and its rows for the wire."""
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Any
 
 import polars as pl
-from dash import dcc, html
+from dash import html
 
 from pages._finance_asked import BY, FIELDS
 from pages._finance_parts import download_menu, pick
@@ -14,8 +13,6 @@ from pages._grid import number_column, server_grid, text_column
 from pages._parts import panel
 from pages._words import count
 
-_FORMULA = r"^[=+\-@\t\r]"
-"""How a cell begins that a spreadsheet would run; names come from strangers."""
 _LOSS = {
     "styleConditions": [{"condition": "params.value < 0", "style": {"color": "var(--bad)"}}],
 }
@@ -79,24 +76,3 @@ def for_the_wire(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """Rows as the grid takes them."""
     shown = [*FIELDS, *(["tenant"] if "tenant" in frame.columns else [])]
     return frame.select(shown).with_columns(pl.col(pl.Float64).round(4)).to_dicts()
-
-
-def file_of(frame: pl.DataFrame, what: str, file_format: str, label: str) -> dict[str, Any]:
-    """A frame as what `dcc.Download` takes; instants are UTC."""
-    name = f"finance-{what}-{label}.{file_format}"
-    sent: dict[str, Any]
-    if file_format == "parquet":
-        buffer = BytesIO()
-        frame.write_parquet(buffer)
-        sent = dcc.send_bytes(buffer.getvalue(), name)
-    else:
-        sent = dcc.send_string(_csv(frame), name)
-    return sent
-
-
-def _csv(frame: pl.DataFrame) -> str:
-    text = pl.col(pl.String)
-    harmless = frame.with_columns(
-        pl.when(text.str.contains(_FORMULA)).then("'" + text).otherwise(text).name.keep()
-    )
-    return harmless.write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ")

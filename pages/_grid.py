@@ -7,8 +7,6 @@ from typing import Any
 import dash_ag_grid as dag
 
 ROWS_PER_BLOCK = 100
-DOWNLOAD_ROWS_MAX = 50_000
-"""Most rows that a download holds; where there are more it says so."""
 
 _THEME = (
     "themeQuartz.withParams({"

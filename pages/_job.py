@@ -9,7 +9,6 @@ import dash_mantine_components as dmc
 import polars as pl
 from dash import dcc, html
 
-from pages._callbacks import notice
 from pages._context import context
 from pages._grid import number_column, text_column
 from pages._parts import icon
@@ -124,12 +123,3 @@ def events(events: pl.DataFrame) -> html.Div:
     return html.Div(
         [html.H3("What happened"), html.Ol(items, className="timeline")], className="section"
     )
-
-
-def said_of_download(rows_sent: int, total: int) -> dict[str, Any]:
-    """How many rows a download holds, and that it is cut where it is."""
-    if rows_sent < total:
-        rows = f"The newest {count(rows_sent)} of {count(total)} rows"
-        message = f"{rows}: narrow the filters for the rest."
-        return notice("Downloaded in part", message, "amber")
-    return notice("Downloaded", f"{count(total)} rows")

@@ -10,7 +10,8 @@ import dash_mantine_components as dmc
 import polars as pl
 from dash import html
 
-from pages._parts import Children, icon, skeleton_rows
+from pages import _files
+from pages._parts import Children, skeleton_rows
 from pages._words import MISSING, THIN, usd, words
 
 PROVIDERS = {
@@ -64,20 +65,8 @@ def kind_words(kind: str, months: float | None = None) -> str:
 
 
 def download_menu(what: str, label: str) -> dmc.Menu:
-    """A table as CSV or Parquet; `what` is one of `_market_files.FILES`."""
-    button = dmc.Button(
-        "Download",
-        variant="default",
-        leftSection=icon("download", 14),
-        **{"aria-label": f"Download {label}"},
-    )
-    items = [
-        dmc.MenuItem(name, id={"type": "market-download", "what": what, "format": key})
-        for key, name in (("csv", "CSV"), ("parquet", "Parquet"))
-    ]
-    return dmc.Menu(
-        [dmc.MenuTarget(button), dmc.MenuDropdown(items)], position="bottom-end", width=140
-    )
+    """A table of this page as CSV or Parquet; `what` is one of `_market_files.FILES`."""
+    return _files.download_menu(label, type="market-download", what=what)
 
 
 def moved(now: float | None, before: float | None) -> float | None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from dash import ClientsideFunction, Input, Output, State, clientside_callback, dcc, no_update
+from dash import ClientsideFunction, Input, Output, State, clientside_callback, no_update
 
 from pages._callbacks import NOTICES, answers
 from pages._context import context
-from pages._grid import DOWNLOAD_ROWS_MAX
-from pages._job import said_of_download
+from pages._files import DOWNLOAD_ROWS_MAX, file_of, said_of_download
 from pages._not_done import for_the_wire, nothing_left_undone, since, sums_box
 from warehouse import forgone
 
@@ -111,7 +110,7 @@ def download(n_clicks: int | None, *asked: Any) -> tuple[Any, Any]:
         return no_update, no_update
     now = context().now()
     found = forgone.not_done(context().store, **_asked(now, *asked), limit=DOWNLOAD_ROWS_MAX)
-    file = dcc.send_string(found.rows.write_csv(), f"not-done-{now:%Y%m%d-%H%M}.csv")
+    file = file_of(found.rows, "not-done", now)
     return file, [said_of_download(found.rows.height, found.total)]
 
 

@@ -11,6 +11,7 @@ import polars as pl
 from dash import html
 
 from pages._context import context
+from pages._files import download_menu
 from pages._grid import server_grid
 from pages._parts import empty, icon
 from pages._sql_plot import plot_controls
@@ -20,7 +21,6 @@ from warehouse.analyst_errors import Cancelled, QuestionError
 from warehouse.analyst_question import Limits, Question
 from warehouse.analyst_tables import unit_of
 
-FORMATS = {"csv": "CSV", "parquet": "Parquet"}
 FEW_COLUMNS = 6
 """So many share the width among them; more have their own and are scrolled."""
 SAFE_WHOLE = 2**53
@@ -71,7 +71,10 @@ def error_box(error: QuestionError) -> html.Div:
 
 def answer_box(answer: Answer, limits: Limits, view: str) -> html.Div:
     """The rows as a table and as a picture."""
-    head = html.Div([_said(answer), _downloads()], className="sql-answer-head")
+    head = html.Div(
+        [_said(answer), download_menu("the answer", type="sql-download")],
+        className="sql-answer-head",
+    )
     if not answer.row_count:
         none = (
             "No row fits. A span may lie outside of what is kept, or a name be spelled otherwise."
@@ -116,22 +119,6 @@ def _cut(answer: Answer, limits: Limits) -> html.Div | None:
     }[answer.cut]
     told = f"{why} Table, plot and download hold these alone. Group, filter, or add ORDER BY."
     return html.Div(told, className="sql-cut", role="alert")
-
-
-def _downloads() -> dmc.Menu:
-    button = dmc.Button(
-        "Download",
-        variant="default",
-        leftSection=icon("download", 14),
-        **{"aria-label": "Download the answer"},
-    )
-    items = [
-        dmc.MenuItem(name, id={"type": "sql-download", "format": key})
-        for key, name in FORMATS.items()
-    ]
-    return dmc.Menu(
-        [dmc.MenuTarget(button), dmc.MenuDropdown(items)], position="bottom-end", width=140
-    )
 
 
 def _plot(answer: Answer) -> html.Div:

@@ -11,6 +11,7 @@ from dash import Input, Output, dcc, html, no_update
 
 from pages._callbacks import NOTICES, answers, notice
 from pages._context import context
+from pages._files import file_of
 from pages._parts import empty, icon, panel, skeleton_rows, state_badge, table
 from pages._words import MISSING, age, count, exact_instant
 from warehouse import storage
@@ -63,10 +64,8 @@ def download_storage(n_clicks: int | None) -> tuple[Any, Any]:
     if not n_clicks:  # the button was only drawn
         return no_update, no_update
     found = storage.storage(context().store)
-    name = f"storage-{context().wall.now():%Y%m%d-%H%M}.csv"
-    return dcc.send_string(found.write_csv(), name), [
-        notice("Downloaded", f"{count(found.height)} tables")
-    ]
+    told = notice("Downloaded", f"{count(found.height)} tables")
+    return file_of(found, "storage", context().wall.now()), [told]
 
 
 def _tables(found: pl.DataFrame, now: datetime) -> list[Any]:

@@ -11,9 +11,6 @@ from pages._grid import number_column, text_column
 from pages._parts import icon
 from warehouse import behaviour
 
-_FORMULA = r"^[=+\-@\t\r]"
-"""How a cell begins that a spreadsheet would run; names come from strangers."""
-
 
 def _number(field: str, header: str, format_js: str, width: int) -> dict[str, Any]:
     return number_column(field, header, format_js, width, sortable=True)
@@ -74,7 +71,5 @@ def for_the_wire(frame: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def file_frame(figures: pl.DataFrame) -> pl.DataFrame:
-    """What a download holds: the sortable columns, names made harmless for spreadsheets."""
-    name = pl.col("tenant")
-    harmless = pl.when(name.str.contains(_FORMULA)).then("'" + name).otherwise(name)
-    return figures.select(behaviour.SORTABLE).with_columns(tenant=harmless)
+    """What a download holds: the sortable columns."""
+    return figures.select(behaviour.SORTABLE)

@@ -31,7 +31,7 @@ from pages._callbacks import NOTICES, answers, notice
 from pages._context import context, may, needed
 from pages._controls import breaker_box, kill_box, limits_form, limits_set_elsewhere, modes_form
 from pages._drawers import asks_anew
-from pages._grid import DOWNLOAD_ROWS_MAX
+from pages._files import DOWNLOAD_ROWS_MAX, file_of
 from pages._health import collectors_table, people_table
 from pages._parts import page, page_head, panel, skeleton_rows
 from pages._words import age, count, words
@@ -297,9 +297,8 @@ def download(n_clicks: int | None, search: str | None) -> tuple[Any, Any]:
         return no_update, no_update
     needed("admin")
     found = audit.audit(context().store, search=search or None, limit=DOWNLOAD_ROWS_MAX)
-    name = f"audit-{context().now():%Y%m%d-%H%M}.csv"
     said = f"{count(found.rows.height)} of {count(found.total)} rows, the newest first"
-    return dcc.send_string(found.rows.write_csv(), name), [notice("Downloaded", said)]
+    return file_of(found.rows, "audit", context().now()), [notice("Downloaded", said)]
 
 
 _paused.register()

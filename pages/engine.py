@@ -30,8 +30,7 @@ from pages._engine_steering import (
     dial_mark,
     steering_panel,
 )
-from pages._grid import DOWNLOAD_ROWS_MAX
-from pages._job import said_of_download
+from pages._files import DOWNLOAD_ROWS_MAX, file_of, said_of_download
 from pages._nothing import nothing_yet
 from pages._parts import page, page_head
 from pages._words import age, words
@@ -313,9 +312,7 @@ def download(n_clicks: int | None, pool: str | None, role: str | None) -> tuple[
     found = shadow.proposals(
         context().store, pool=pool or None, role=role or None, limit=DOWNLOAD_ROWS_MAX
     )
-    file = dcc.send_string(
-        found.rows.write_csv(), f"shadow-proposals-{context().now():%Y%m%d-%H%M}.csv"
-    )
+    file = file_of(found.rows, "shadow-proposals", context().now())
     return file, [said_of_download(found.rows.height, found.total)]
 
 

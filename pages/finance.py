@@ -13,6 +13,7 @@ from pages._address import chosen, keep_in_address
 from pages._callbacks import NOTICES, answers
 from pages._context import context
 from pages._drawers import asks_anew, opens_by
+from pages._files import DOWNLOAD_ROWS_MAX, file_of, said_of_download
 from pages._finance_alarms import alarms_box
 from pages._finance_asked import BY
 from pages._finance_books import SHOWN, book_detail, book_title, books_box, no_book
@@ -22,9 +23,8 @@ from pages._finance_exports import export_form
 from pages._finance_parts import HIDDEN, download_menu, pick, section
 from pages._finance_preview import kind_of, preview_panel
 from pages._finance_standing import nothing_metered, standing_box
-from pages._finance_table import columns, file_of, for_the_wire, table_panel, table_words
-from pages._grid import DOWNLOAD_ROWS_MAX, sorting
-from pages._job import said_of_download
+from pages._finance_table import columns, for_the_wire, table_panel, table_words
+from pages._grid import sorting
 from pages._parts import page, page_head, skeleton_rows
 from pages._words import exact_instant
 from warehouse import fleet, metering, reconciliation
@@ -242,8 +242,7 @@ def download(
     frame, total = asked.file_frame(
         pressed["what"], span, chosen(by, list(BY)), chosen(log, list(LOGS)), DOWNLOAD_ROWS_MAX
     )
-    label = f"{context().now():%Y%m%d-%H%M}"
-    file = file_of(frame, pressed["what"], pressed["format"], label)
+    file = file_of(frame, f"finance-{pressed['what']}", context().now(), pressed["format"])
     return file, [said_of_download(frame.height, total)]
 
 

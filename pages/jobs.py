@@ -21,8 +21,9 @@ from pages._address import keep_in_address, listed
 from pages._callbacks import NOTICES, answers
 from pages._context import context
 from pages._drawers import asks_anew, opens_by
-from pages._grid import DOWNLOAD_ROWS_MAX, server_grid, sorting
-from pages._job import COLUMNS, events, facts_of, filters, said_of_download
+from pages._files import DOWNLOAD_ROWS_MAX, file_of, said_of_download
+from pages._grid import server_grid, sorting
+from pages._job import COLUMNS, events, facts_of, filters
 from pages._nothing import nothing_yet
 from pages._parts import empty, facts, icon, page, page_head, panel, skeleton_rows, state_badge
 from pages._words import count
@@ -188,7 +189,7 @@ def download(
         search=search or None,
         limit=DOWNLOAD_ROWS_MAX,
     )
-    file = dcc.send_string(found.rows.write_csv(), f"jobs-{now:%Y%m%d-%H%M}.csv")
+    file = file_of(found.rows, "jobs", now)
     return file, [said_of_download(found.rows.height, found.total)]
 
 

@@ -12,8 +12,7 @@ from pages._address import chosen, keep_in_address
 from pages._callbacks import NOTICES, answers, notice
 from pages._context import context, needed
 from pages._drawers import asks_anew
-from pages._grid import DOWNLOAD_ROWS_MAX
-from pages._job import said_of_download
+from pages._files import DOWNLOAD_ROWS_MAX, file_of, said_of_download
 from pages._market_advice import advice_box
 from pages._market_asked import (
     asked_of,
@@ -27,7 +26,7 @@ from pages._market_asked import (
     standing_now,
     table_page,
 )
-from pages._market_files import FILES, file_of
+from pages._market_files import FILES
 from pages._market_history import history_box, history_controls, imported_box, no_imports
 from pages._market_parts import download_menu, lead, section
 from pages._market_pools import pools_box
@@ -288,7 +287,7 @@ def download(
     frame, total = file_frame(
         pressed["what"], asked_of(chosen_filters), model, span, scope, DOWNLOAD_ROWS_MAX
     )
-    file = file_of(frame, pressed["what"], pressed["format"], context().wall.now())
+    file = file_of(frame, f"market-{pressed['what']}", context().wall.now(), pressed["format"])
     return file, [said_of_download(frame.height, total)]
 
 

@@ -22,8 +22,8 @@ from dash import (
 from pages._address import chosen
 from pages._callbacks import NOTICES, answers, notice
 from pages._context import context, may, needed
+from pages._files import file_of
 from pages._grid import sorting
-from pages._market_files import file_of
 from pages._parts import empty, page, page_head, panel
 from pages._sql_answer import (
     answer_box,
@@ -254,8 +254,8 @@ def download(clicks: list[int | None], asked: str | None) -> tuple[Any, Any]:
         return no_update, no_update
     analyst, person = _here()
     answer = analyst.answer(asked, person)
-    file = file_of(analyst.answers.rows(answer), "answer", pressed["format"], context().wall.now())
-    file["filename"] = file["filename"].replace("market-answer", "pilothouse-answer")
+    rows, now = analyst.answers.rows(answer), context().wall.now()
+    file = file_of(rows, "pilothouse-answer", now, pressed["format"])
     cut = ", cut off at the limit" if answer.cut else ""
     return file, [notice("Downloaded", f"{count(answer.row_count)} rows{cut}")]
 

@@ -12,8 +12,8 @@ from pages._address import chosen, keep_in_address
 from pages._callbacks import NOTICES, answers
 from pages._context import context
 from pages._drawers import asks_anew, opens_by
-from pages._grid import DOWNLOAD_ROWS_MAX, server_grid, sorting
-from pages._job import said_of_download
+from pages._files import DOWNLOAD_ROWS_MAX, file_of, said_of_download
+from pages._grid import server_grid, sorting
 from pages._nothing import nothing_yet
 from pages._parts import empty, icon, page, page_head, panel, skeleton_rows
 from pages._tenants_cohorts import BY, cohorts_box
@@ -229,8 +229,7 @@ def download(n_clicks: int | None, search: str | None, span: str | None) -> tupl
     now = context().now()
     figures = behaviour.tenant_figures(context().store, since=since_of(span)[1], now=now)
     found = behaviour.tenant_page(figures, search=search, limit=DOWNLOAD_ROWS_MAX)
-    text = file_frame(found.rows).write_csv(datetime_format="%Y-%m-%dT%H:%M:%S%.3fZ")
-    file = dcc.send_string(text, f"tenants-{now:%Y%m%d-%H%M}.csv")
+    file = file_of(file_frame(found.rows), "tenants", now)
     return file, [said_of_download(found.rows.height, found.total)]
 
 

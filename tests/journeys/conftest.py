@@ -57,6 +57,14 @@ class RunningConsole:
             if found := re.search(pattern, line):
                 return found
 
+    def run_on(self, seconds: float) -> None:
+        """Let the console work undisturbed for so long; a failure if it ends."""
+        try:
+            self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return
+        pytest.fail("the console ended:\n" + "".join(self.said))
+
     def client(self) -> httpx.Client:
         """A program's client, signed in by password for a bearer token."""
         client = httpx.Client(base_url=self.address, timeout=30)

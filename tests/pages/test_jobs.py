@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pages._job import said_of_download
+from pages._files import said_of_download
 from tests.makers import NOON, make_charge, make_job_event, make_pool
 from tests.pages.conftest import Console, words_in
 
