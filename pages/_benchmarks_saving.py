@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 from dash import ALL, Input, Output, State, ctx, no_update
 
+from pages._benchmarks_asked import cards, metrics
 from pages._benchmarks_history import NAMES, SPANS
 from pages._benchmarks_weights import (
     KIND,
@@ -68,11 +69,10 @@ def preview(
     """What the weights in the fields would give, before they are saved."""
     if not ids:  # whoever may only look has no fields
         return None
-    store, wall_now = context().store, context().wall.now()
-    in_use, cards = score_weights.weights(store), benchmarks.score_cards(store, wall_now)
+    in_use, found = score_weights.weights(context().store), cards()
     tried = as_weights(weights_given(values, ids, drawn), in_use)
-    would = benchmarks.overall_with(store, wall_now, tried) if tried and cards.height else None
-    return preview_box(tried, in_use, cards, would)
+    would = benchmarks.overall_with(found, metrics(), tried) if tried and found.height else None
+    return preview_box(tried, in_use, found, would)
 
 
 def fill_in_defaults(n_clicks: int | None, ids: list[dict[str, str]]) -> list[Any]:

@@ -15,23 +15,16 @@ from pages._words import percent, signed_usd, until
 from pages._yeses import Notes, card_notes, notes_digest
 
 
-def waiting_cards(rows: list[dict[str, Any]], page: str, now: datetime) -> Any:
-    """The cards of what waits, or a word that nothing does; `page` begins the buttons' ids."""
+def waiting_cards(rows: list[dict[str, Any]], page: str, now: datetime) -> tuple[Any, str]:
+    """The cards of what waits, or a word that nothing does; and what changes when they would look
+    different: drawn anew, they cost a callback a button. `page` begins the buttons' ids."""
     if not rows:
-        return empty(
-            "Nothing waits for you",
-            html.Div("New proposals appear here by themselves."),
-            icon_name="check",
-        )
+        hint = html.Div("New proposals appear here by themselves.")
+        return empty("Nothing waits for you", hint, icon_name="check"), ""
     notes = card_notes(rows, now)
     cards = [_card(row, page, now, notes[row["decision_id"]]) for row in rows]
-    return html.Div(cards, className="cards")
-
-
-def cards_digest(rows: list[dict[str, Any]], now: datetime) -> str:
-    """Changes when the cards would look different: drawn anew, they cost a callback a button."""
     shown = [f"{row['decision_id']} {until(row['expires_at'], now)}" for row in rows]
-    return "|".join([*shown, notes_digest(card_notes(rows, now))])
+    return html.Div(cards, className="cards"), "|".join([*shown, notes_digest(notes)])
 
 
 def _card(row: dict[str, Any], page: str, now: datetime, notes: Notes) -> html.Article:

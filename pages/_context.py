@@ -6,17 +6,27 @@ here and pages ask for it when they are asked, never when they are imported.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, ParamSpec, TypeVar
 
+from pages._kept import Kept
 from warehouse.analyst import Analyst
 from warehouse.clock import Clock, WallClock
 from warehouse.export_terms import ExportTerms
 from warehouse.people import Person, current_person
 from warehouse.records import Role
 from warehouse.store import Store
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MOMENT_SECONDS = 5.0
+"""How long is kept what changes with every reading"""
+MINUTE_SECONDS = 60.0
+"""How long is kept what is judged by days and weeks"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,8 @@ class Context:
     """Where exports go and what names they bear; None where none are written."""
     exports_are_scheduled: bool = False
     """Whether what is due is written by itself."""
+    kept: Kept = field(default_factory=Kept)
+    """What was asked within moments"""
 
     def now(self) -> datetime:
         """The console's instant, UTC."""
@@ -78,6 +90,25 @@ def context() -> Context:
     """What the pages were given."""
     assert _current, "create_pages has not run"
     return _current[0]
+
+
+def kept(seconds: float) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Of a page's question: its answer to the same arguments, which must be hashable, is kept.
+
+    For what is the same for whoever asks, and is not what a person has just changed.
+    """
+
+    def of(function: Callable[P, T]) -> Callable[P, T]:
+        name = f"{function.__module__}.{function.__qualname__}"
+
+        @functools.wraps(function)
+        def asked(*args: P.args, **kwargs: P.kwargs) -> T:
+            key = (name, args, tuple(sorted(kwargs.items())))
+            return context().kept.get(key, seconds, lambda: function(*args, **kwargs))
+
+        return asked
+
+    return of
 
 
 def may(role: Role) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import polars as pl
 
 from pages._address import chosen
-from pages._context import context
+from pages._context import MOMENT_SECONDS, context, kept
 from warehouse import exports, metering, reconciliation, storage, unit_costs
 from warehouse.export_errors import ExportError
 from warehouse.export_kinds import KIND_OF
@@ -86,6 +86,7 @@ def spans(first: datetime | None, until: datetime | None) -> dict[str, str]:
     return months | LAST
 
 
+@kept(MOMENT_SECONDS)
 def metered() -> tuple[datetime | None, datetime | None]:
     """The first hour that is metered, and up to when hours are."""
     store = context().store
@@ -123,12 +124,14 @@ def as_day(value: str | None) -> str | None:
 # -- money -----------------------------------------------------------------------------
 
 
+@kept(MOMENT_SECONDS)
 def totals(span: Span) -> dict[str, Any]:
     """The sums of a span, as `metering.SUMS`, with `margin_ratio`."""
     found = metering.by(context().store, since=span.since, until=span.until, keys=())
     return _with_ratio(found).row(0, named=True)
 
 
+@kept(MOMENT_SECONDS)
 def money(span: Span, by: str | None) -> pl.DataFrame:
     """The sums of a span by one of `BY`, with `key` and `margin_ratio`."""
     picked = chosen(by, list(BY))
@@ -156,6 +159,7 @@ def _with_ratio(frame: pl.DataFrame) -> pl.DataFrame:
 # -- the books -------------------------------------------------------------------------
 
 
+@kept(MOMENT_SECONDS)
 def books(span: Span) -> pl.DataFrame:
     """The books of a span by day and pool, the newest day first."""
     found = reconciliation.days(context().store, since=span.since, until=span.until)

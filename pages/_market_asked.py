@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from pages._address import chosen
-from pages._context import context
+from pages._context import MOMENT_SECONDS, context, kept
 from pages._grid import sorting
 from pages._market_files import pools_frame
 from pages._market_history import DAY, SPANS, Past, imported_choices, joined, step_of
@@ -69,6 +69,7 @@ def asked_of(filters: Sequence[str | None]) -> Asked:
     return Asked(chosen(view, list(VIEWS)), model, kind, provider, region, tier)
 
 
+@kept(MOMENT_SECONDS)
 def our_pools() -> list[PoolPrice]:
     """Our pools' prices beside the market's, now."""
     store, now, at = context().store, context().now(), context().wall.now()
@@ -93,15 +94,23 @@ def standing_now(sources: Sequence[Mapping[str, Any]]) -> Standing:
     )
 
 
+@kept(MOMENT_SECONDS)
 def sources_now() -> list[dict[str, Any]]:
     """A row a source of the market."""
     store, at = context().store, context().wall.now()
     return source_rows(collector_health(store, now=at), market.sources(store, at))
 
 
+@kept(MOMENT_SECONDS)
 def availability_now() -> pl.DataFrame:
     """Share of polls of the last 30 days in which each provider had each model."""
     return market.availability(context().store, context().wall.now())
+
+
+@kept(MOMENT_SECONDS)
+def known_models() -> pl.DataFrame:
+    """The models that have a price, and by how many."""
+    return market_table.known_models(context().store, context().wall.now())
 
 
 def table_page(asked: Asked, request: dict[str, Any], offset: int, limit: int) -> Page:
@@ -126,7 +135,7 @@ def table_page(asked: Asked, request: dict[str, Any], offset: int, limit: int) -
 
 def chart_models() -> list[str]:
     """The models that have a price, ours first."""
-    known = market_table.known_models(context().store, context().wall.now())["model"].to_list()
+    known = known_models()["model"].to_list()
     ours = [model for pool in our_pools() for model in pool.models]
     first = [model for model in dict.fromkeys(ours) if model in known]
     return first + [model for model in known if model not in first] or list(dict.fromkeys(ours))

@@ -10,6 +10,7 @@ import polars as pl
 from dash import Input, Output, State, dcc, html, no_update, register_page
 
 from pages._address import chosen, keep_in_address, listed
+from pages._benchmarks_asked import cards, metrics
 from pages._benchmarks_cards import cards_box, compare_chart
 from pages._benchmarks_empty import no_scores, only_documents
 from pages._benchmarks_history import NAMES, SPANS, history_box, history_tools
@@ -40,8 +41,7 @@ def layout(
     **_: str,
 ) -> html.Div:
     """The page before its rows are in."""
-    cards = _cards()
-    everybody = order_of(cards)
+    everybody = order_of(cards())
     picked = listed(providers, everybody)
     return page(
         dcc.Download(id="benchmarks-file"),
@@ -51,7 +51,7 @@ def layout(
         page_head(
             "Benchmarks",
             _providers_select(everybody, picked),
-            note=html.Span(_age_words(cards), id="benchmarks-age"),
+            note=html.Span(_age_words(cards()), id="benchmarks-age"),
         ),
         html.Div(id="benchmarks-notice"),
         _section("Where we stand", "standing", rows=5),
@@ -148,10 +148,6 @@ def _drawer() -> dmc.Drawer:
 # -- which round is shown --------------------------------------------------------------
 
 
-def _cards() -> pl.DataFrame:
-    return benchmarks.score_cards(context().store, context().wall.now())
-
-
 def _scored_at(cards: pl.DataFrame) -> datetime | None:
     newest: Any = cards["scored_at"].max()
     return newest if isinstance(newest, datetime) else None
@@ -160,7 +156,7 @@ def _scored_at(cards: pl.DataFrame) -> datetime | None:
 def _round() -> str:
     """Changes when there is something new to show."""
     set_at = score_weights.weights(context().store).set_at
-    return f"{_scored_at(_cards())} {set_at}"
+    return f"{_scored_at(cards())} {set_at}"
 
 
 @answers(
@@ -174,7 +170,7 @@ def _round() -> str:
 def look_again(n_intervals: int | None, seen: str | None) -> tuple[Any, str]:
     """How old the scores are; the page is drawn anew only where a new round came."""
     mark = _round()
-    return (no_update if mark == seen else mark), _age_words(_cards())
+    return (no_update if mark == seen else mark), _age_words(cards())
 
 
 def _age_words(cards: pl.DataFrame) -> str:
@@ -195,13 +191,15 @@ def _age_words(cards: pl.DataFrame) -> str:
 )
 def show_standing(mark: str | None) -> tuple[Any, ...]:
     """Where we stand in words, and everybody's card."""
-    store, wall_now, cards = context().store, context().wall.now(), _cards()
-    if cards.is_empty():
+    store, found = context().store, cards()
+    if found.is_empty():
         return None, no_scores(), html.Div("They come with the first round.", className="sub")
-    read = market.sources(store, wall_now).filter(~pl.col("source").str.starts_with(IMPORTED))
+    read = market.sources(store, context().wall.now()).filter(
+        ~pl.col("source").str.starts_with(IMPORTED)
+    )
     told = None if read.height else only_documents()
-    table, in_use = benchmarks.metric_table(store, wall_now), score_weights.weights(store)
-    return told, standing_box(cards, table, in_use), cards_box(cards)
+    in_use = score_weights.weights(store)
+    return told, standing_box(found, metrics(), in_use), cards_box(found)
 
 
 @answers(
@@ -216,15 +214,14 @@ def show_tables(
     mark: str | None, providers: list[str] | None, group: str | None
 ) -> tuple[Any, ...]:
     """The groups beside each other, the metrics, and what other weights would do."""
-    store, wall_now, cards = context().store, context().wall.now(), _cards()
-    if cards.is_empty():
+    found = cards()
+    if found.is_empty():
         return (html.Div("They come with the first round.", className="sub"),) * 3
-    shown = shown_of(providers, order_of(cards))
-    table = benchmarks.metric_table(store, wall_now)
+    shown, in_use = shown_of(providers, order_of(found)), score_weights.weights(context().store)
     return (
-        compare_chart(cards, shown),
-        metric_grid(table, shown, group, score_weights.weights(store)),
-        sensitivity_box(benchmarks.sensitivity(store, wall_now), shown),
+        compare_chart(found, shown),
+        metric_grid(metrics(), shown, group, in_use),
+        sensitivity_box(benchmarks.sensitivity_of(found, in_use), shown),
     )
 
 
@@ -240,7 +237,7 @@ def show_history(
 ) -> Any:
     """A score over time."""
     what, days = chosen(name, NAMES), chosen(span, list(SPANS))
-    shown = shown_of(providers, order_of(_cards()))
+    shown = shown_of(providers, order_of(cards()))
     until = context().wall.now()
     found = benchmarks.score_history(
         context().store, since=until - SPANS[days], until=until, names=[what]
@@ -264,7 +261,7 @@ def show_why(picked: str | None, mark: str | None) -> tuple[Any, Any]:
         return no_update, no_update
     (provider, name), store, wall_now = asked, context().store, context().wall.now()
     found = benchmarks.explanation(store, provider, name, wall_now)
-    rows = benchmarks.metric_table(store, wall_now).filter(provider=provider, metric=name)
+    rows = metrics().filter(provider=provider, metric=name)
     parts: list[Any] = [why_score(found, wall_now)] if found else []
     if rows.height:
         prices = benchmarks.model_prices(store, wall_now).filter(provider=provider)

@@ -22,7 +22,7 @@ from dash import (
 from pages import _verdicts
 from pages._address import chosen, keep_in_address, listed
 from pages._callbacks import NOTICES, answers
-from pages._cards import cards_digest, waiting_cards
+from pages._cards import waiting_cards
 from pages._context import context
 from pages._decisions import (
     COLUMNS,
@@ -148,7 +148,7 @@ def waiting() -> tuple[Any, str]:
         context().store, now=now, states=["waiting"], newest_first=False, limit=CARDS_MAX
     )
     rows = found.rows.to_dicts()
-    return waiting_cards(rows, "decisions", now), cards_digest(rows, now)
+    return waiting_cards(rows, "decisions", now)
 
 
 @answers(

@@ -20,6 +20,7 @@ from pages._market_asked import (
     chart_models,
     file_frame,
     imported_past,
+    known_models,
     our_pools,
     past_of,
     sources_now,
@@ -128,10 +129,10 @@ def _imported(scope: str | None) -> html.Section:
 )
 def show_standing(n_intervals: int | None) -> tuple[Any, ...]:
     """Where we stand in words, and whence that is known."""
-    store, at = context().store, context().wall.now()
+    at = context().wall.now()
     rows = sources_now()
     newest = max((row["newest_offer_at"] for row in rows if row["newest_offer_at"]), default=None)
-    known = market_table.known_models(store, at)
+    known = known_models()
     if newest is None:
         box = nothing_brought(rows, known.height)
         style = {} if known.height else HIDDEN
@@ -229,7 +230,7 @@ def show_imported(model: str | None, span: str | None, scope: str | None) -> tup
     """Imported history of the model, one scope at a time."""
     found = imported_past(model, span, scope)
     if found is None:
-        is_any = not market_table.known_models(context().store, context().wall.now()).is_empty()
+        is_any = not known_models().is_empty()
         return no_imports(model), [], None, {} if is_any else HIDDEN
     box = imported_box(found.model, found.series, found.rows, context().wall.now())
     value = no_update if found.scope == scope else found.scope

@@ -11,7 +11,7 @@ from dash import ALL, Input, Output, State, ctx, dcc, html, no_update, register_
 
 from pages._address import chosen, keep_in_address
 from pages._callbacks import NOTICES, answers
-from pages._cards import cards_digest, waiting_cards
+from pages._cards import waiting_cards
 from pages._charts import area_chart, chart_rows, colors_of, step_seconds, wide
 from pages._context import context
 from pages._figures import figure_tiles, pools_table
@@ -122,11 +122,11 @@ def waiting(now: datetime) -> tuple[Any, str]:
         context().store, now=now, states=["waiting"], newest_first=False, limit=CARDS_MAX
     )
     rows = found.rows.to_dicts()
-    cards = waiting_cards(rows, "overview", now)
+    cards, digest = waiting_cards(rows, "overview", now)
     more = found.total - found.rows.height
     link = dcc.Link(f"and {count(more)} more", href="/decisions") if more > 0 else None
     shown = html.Div([cards, link], className="stack") if link else cards
-    return shown, f"{found.total} {cards_digest(rows, now)}"
+    return shown, f"{found.total} {digest}"
 
 
 @answers(

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import dash_mantine_components as dmc
+import polars as pl
 from dash import Input, Output, State, dcc, html, no_update, register_page
 
 from pages._address import chosen, keep_in_address
 from pages._callbacks import NOTICES, answers
-from pages._context import context
+from pages._context import MINUTE_SECONDS, MOMENT_SECONDS, context, kept
 from pages._drawers import asks_anew, opens_by
 from pages._files import DOWNLOAD_ROWS_MAX, file_of, said_of_download
 from pages._grid import server_grid, sorting
@@ -22,6 +23,7 @@ from pages._tenants_signals import signals_box, standing_words, tiles
 from pages._tenants_table import COLUMNS, file_frame, for_the_wire, search_box
 from pages._words import exact_instant
 from warehouse import behaviour, churn, cohorts, spend, usage
+from warehouse.churn import Judged
 
 SLOW_MILLISECONDS = 30_000
 SPANS = {"30": "30 days", "7": "7 days", "90": "90 days"}
@@ -112,6 +114,25 @@ def since_of(span: str | None) -> tuple[int, datetime]:
     return days, context().now() - timedelta(days=days)
 
 
+@kept(MOMENT_SECONDS)
+def figures_of(span: str | None) -> tuple[pl.DataFrame, datetime]:
+    """A row a tenant, and the instant for which it was asked."""
+    now = context().now()
+    return behaviour.tenant_figures(context().store, since=since_of(span)[1], now=now), now
+
+
+@kept(MINUTE_SECONDS)
+def judged_now() -> list[Judged]:
+    """Every tenant, judged by every rule."""
+    return churn.judged(context().store, now=context().now())
+
+
+@kept(MINUTE_SECONDS)
+def cohorts_now() -> pl.DataFrame:
+    """Who came when, and who is still there."""
+    return cohorts.cohorts(context().store, now=context().now())
+
+
 @answers(
     Output("tenants-standing", "children"),
     Output("tenants-signals", "children"),
@@ -122,13 +143,12 @@ def since_of(span: str | None) -> tuple[int, datetime]:
 )
 def show_standing(span: str | None, n_intervals: int | None) -> tuple[Any, ...]:
     """Who is active, who gives signs of leaving, in words and figures."""
-    store, now = context().store, context().now()
-    days, since = since_of(span)
-    figures = behaviour.tenant_figures(store, since=since, now=now)
+    days, _ = since_of(span)
+    figures, now = figures_of(span)
     if figures.is_empty():
         nothing = nothing_yet("tenants", "They appear here when the first job is submitted.")
         return panel(None, nothing), None, "No tenants yet", HIDDEN
-    judged = churn.judged(store, now=now)
+    judged = judged_now()
     standing = churn.standing(judged, now=now)
     money = behaviour.concentration(figures)
     top = [standing_words(standing, money, days), tiles(standing, money, figures, days)]
@@ -147,9 +167,7 @@ def rows(request: dict[str, Any] | None, search: str | None, span: str | None) -
     if request is None:
         return no_update
     sort, descending = sorting(request, "charge_usd")
-    figures = behaviour.tenant_figures(
-        context().store, since=since_of(span)[1], now=context().now()
-    )
+    figures, _ = figures_of(span)
     found = behaviour.tenant_page(
         figures,
         search=search,
@@ -164,8 +182,7 @@ def rows(request: dict[str, Any] | None, search: str | None, span: str | None) -
 @answers(Output("tenants-cohorts", "children"), Input("tenants-by", "value"), SLOW)
 def show_cohorts(by: str | None, n_intervals: int | None) -> Any:
     """Who came when, and who is still there."""
-    found = cohorts.cohorts(context().store, now=context().now())
-    return cohorts_box(found, chosen(by, list(BY)))
+    return cohorts_box(cohorts_now(), chosen(by, list(BY)))
 
 
 @answers(
@@ -191,11 +208,11 @@ def show_tenant(tenant: str | None, span: str | None, n_intervals: int | None) -
 def _known(tenant: str, span: str | None) -> Known | None:
     store, now, wall = context().store, context().now(), context().wall.now()
     days, since = since_of(span)
-    figures = behaviour.tenant_figures(store, since=since, now=now)
+    figures, _ = figures_of(span)
     row = figures.filter(figures["tenant"] == tenant)
     if row.is_empty():
         return None
-    judged = churn.judged(store, now=now)
+    judged = judged_now()
     used = usage.usage_by_tenant(
         store, since=wall - timedelta(days=days), until=wall + timedelta(minutes=1)
     )
@@ -226,8 +243,7 @@ def download(n_clicks: int | None, search: str | None, span: str | None) -> tupl
     """The tenants that fit the search, all of them, as CSV."""
     if not n_clicks:  # the button was only drawn
         return no_update, no_update
-    now = context().now()
-    figures = behaviour.tenant_figures(context().store, since=since_of(span)[1], now=now)
+    figures, now = figures_of(span)
     found = behaviour.tenant_page(figures, search=search, limit=DOWNLOAD_ROWS_MAX)
     file = file_of(file_frame(found.rows), "tenants", now)
     return file, [said_of_download(found.rows.height, found.total)]

@@ -125,13 +125,20 @@ def explanation(store: Store, provider: str, name: str, now: datetime) -> Explan
 
 
 def sensitivity(store: Store, now: datetime, *, change_ratio: float = CHANGE_RATIO) -> pl.DataFrame:
-    """What becomes of the overall scores where one group's weight is raised or lowered.
+    """What becomes of the overall scores in force, as `sensitivity_of`."""
+    return sensitivity_of(score_cards(store, now), weights(store), change_ratio=change_ratio)
+
+
+def sensitivity_of(
+    cards: pl.DataFrame, in_use: Weights, *, change_ratio: float = CHANGE_RATIO
+) -> pl.DataFrame:
+    """What becomes of overall scores, those of `score_cards`, where one group's weight is raised or
+    lowered.
 
     `group`, `factor`, `provider`, `score`, `rank`, `rank_change` (negative is up); the factor 1
     with the group `all` is as it is.
     """
-    cards = score_cards(store, now)
-    as_is = weights(store).groups
+    as_is = in_use.groups
     base = _ranked(cards, as_is)
     rows = _labelled(base, base, "all", 1.0)
     for group in GROUPS:
@@ -141,11 +148,13 @@ def sensitivity(store: Store, now: datetime, *, change_ratio: float = CHANGE_RAT
     return pl.DataFrame(rows, schema=_SENSITIVITY, orient="row")
 
 
-def overall_with(store: Store, now: datetime, given: Weights) -> pl.DataFrame:
-    """The overall scores that other weights would give: `provider`, `score`, `rank`."""
+def overall_with(cards: pl.DataFrame, metrics: pl.DataFrame, given: Weights) -> pl.DataFrame:
+    """The overall scores that other weights would give: `provider`, `score`, `rank`.
+
+    Of `score_cards` and `metric_table`.
+    """
     shares = {group: given.group_share(group) for group in given.groups}
-    cards = _reweighed(score_cards(store, now), metric_table(store, now), given)
-    ranked = _ranked(cards, shares)
+    ranked = _ranked(_reweighed(cards, metrics, given), shares)
     rows = [(provider, score, rank) for provider, (score, rank) in ranked.items()]
     schema = {"provider": pl.String, "score": pl.Float64, "rank": pl.Int64}
     return pl.DataFrame(rows, schema=schema, orient="row").sort("rank", "provider", nulls_last=True)

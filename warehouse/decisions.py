@@ -104,6 +104,13 @@ _STATED = """
 """
 """With the expiry of what still waits reckoned at `now`."""
 
+_WAITING = """
+    SELECT count(*) FROM decisions d
+    WHERE action <> 'do_nothing' AND mode <> 'shadow'
+        AND (expires_at IS NULL OR expires_at > $now)
+        AND NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.decision_id = d.decision_id)
+"""
+
 _LISTED = f"""
     SELECT * FROM ({_STATED})
     WHERE (len($states::VARCHAR[]) = 0 OR list_contains($states::VARCHAR[], state))
@@ -286,8 +293,11 @@ def timeline(store: Store, decision_id: str) -> pl.DataFrame:
 
 
 def waiting_count(store: Store, *, now: datetime) -> int:
-    """How many decisions wait for a person."""
-    return counts_by_state(store, now=now)["waiting"]
+    """How many decisions wait for a person.
+
+    Every page asks every few seconds, so it asks two tables instead of the seven of the view.
+    """
+    return int(store.query(_WAITING, now=now).item())
 
 
 def counts_by_state(store: Store, *, now: datetime) -> dict[str, int]:

@@ -27,9 +27,7 @@ _JOBS = """
         min(happened_at) FILTER (event = 'started') AS started_at,
         max(happened_at) FILTER (event IN ('finished', 'failed', 'left')) AS ended_at,
         max(price_usd_per_gpu_hour) AS price_usd_per_gpu_hour
-    FROM job_events
-    WHERE ($job_id IS NULL OR job_id = $job_id)
-    GROUP BY job_id
+    FROM job_events %s GROUP BY job_id
 """
 """Every job as its events tell it; two events of one instant are taken in their natural order."""
 
@@ -38,11 +36,14 @@ _SEEN = f"""
         epoch(coalesce(started_at, ended_at, $now)) - epoch(submitted_at) AS wait_seconds,
         epoch(coalesce(ended_at, $now)) - epoch(started_at) AS run_seconds
     FROM ({_JOBS})
-    WHERE ($pool IS NULL OR pool = $pool) AND ($tenant IS NULL OR tenant = $tenant)
-        AND (len($states::VARCHAR[]) = 0 OR list_contains($states::VARCHAR[], state))
-        AND ($search IS NULL OR contains(lower(job_id), lower($search))
-            OR contains(lower(tenant), lower($search)))
 """
+_FILTERS = {
+    "pool": "pool = $pool",
+    "tenant": "tenant = $tenant",
+    "states": "list_contains($states::VARCHAR[], state)",
+    "search": "contains(lower(concat_ws(' ', job_id, tenant)), lower($search))",
+}
+_OF_PAGE = _SEEN % "WHERE list_contains($ids::VARCHAR[], job_id) AND happened_at >= $since"
 
 SORTABLE = (
     "submitted_at",
@@ -80,20 +81,24 @@ def jobs(
     """
     if sort not in SORTABLE:
         raise ValueError(f"jobs can't be sorted by {sort}: use one of {', '.join(SORTABLE)}")
-    page = page_of(
-        store,
-        _SEEN,
-        order=f"{sort} {'DESC' if descending else 'ASC'} NULLS LAST, job_id",
-        offset=offset,
-        limit=limit,
-        now=now,
-        job_id=None,
-        states=list(states or ()),
-        pool=pool,
-        tenant=tenant,
-        search=search or None,
+    given = {"pool": pool, "tenant": tenant, "states": list(states or ()), "search": search}
+    asked = {name: value for name, value in given.items() if value}
+    # Which jobs are on the page takes a few of their columns, and DuckDB works out no others; all
+    # that is told of them is then asked of these jobs alone. At once it takes three times as long.
+    where = " AND ".join(_FILTERS[name] for name in asked) or "true"
+    order = f"place {'DESC' if descending else 'ASC'} NULLS LAST, job_id"
+    listed = f"SELECT job_id, submitted_at, {sort} AS place FROM ({_SEEN % ''}) WHERE {where}"
+    page = page_of(store, listed, order=order, offset=offset, limit=limit, now=now, **asked)
+    return Page(_told(store, page.rows, now), page.total)
+
+
+def _told(store: Store, listed: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """All that is known of jobs, in the order in which they are listed."""
+    rows = store.query(
+        _OF_PAGE, ids=listed["job_id"].to_list(), since=listed["submitted_at"].min(), now=now
     )
-    return Page(page.rows.join(_charged(store, page.rows), on="job_id", how="left"), page.total)
+    ordered = listed.select("job_id").join(rows, on="job_id", how="left", maintain_order="left")
+    return ordered.join(_charged(store, rows), on="job_id", how="left", maintain_order="left")
 
 
 def _charged(store: Store, rows: pl.DataFrame) -> pl.DataFrame:
@@ -112,9 +117,7 @@ def _charged(store: Store, rows: pl.DataFrame) -> pl.DataFrame:
 
 def job(store: Store, job_id: str, *, now: datetime) -> pl.DataFrame:
     """One job, as `jobs` lists it; no row if there is none of that id."""
-    rows = store.query(
-        _SEEN, job_id=job_id, now=now, states=[], pool=None, tenant=None, search=None
-    )
+    rows = store.query(_SEEN % "WHERE job_id = $job_id", job_id=job_id, now=now)
     return rows.join(_charged(store, rows), on="job_id", how="left")
 
 
@@ -127,7 +130,7 @@ def job_events(store: Store, job_id: str) -> pl.DataFrame:
 
 def counts_by_state(store: Store) -> dict[str, int]:
     """How many jobs are in each state; states without jobs count 0."""
-    frame = store.query(f"SELECT state, count(*) AS n FROM ({_JOBS}) GROUP BY state", job_id=None)
+    frame = store.query(f"SELECT state, count(*) AS n FROM ({_JOBS % ''}) GROUP BY state")
     return dict.fromkeys(JOB_STATES, 0) | dict(frame.iter_rows())
 
 

@@ -34,7 +34,9 @@ def page_of(
         offset=offset,
         **parameters,
     )
-    if rows.is_empty():  # past the end, or none at all: no row is there to carry the count
+    if rows.is_empty() and not offset:
+        return Page(rows.drop("total_count"), 0)
+    if rows.is_empty():  # past the end: no row is there to carry the count
         counted = store.query(f"SELECT count(*) AS total FROM ({sql})", **parameters)
         return Page(rows.drop("total_count"), int(counted.item()))
     return Page(rows.drop("total_count"), int(rows["total_count"][0]))

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from pages._context import ConsoleStatus, Context, set_context
+from pages._kept import Kept
 from pages._shell import create_pages
 from tests.makers import NOON
 from warehouse.analyst import Analyst
@@ -193,7 +194,8 @@ def console(store: Store, served: tuple[TestClient, Desk], tmp_path: Path) -> It
     made = Console(store, ConsoleStatus(True, "made for a test", NOON, 30.0, 1.0, True), client)
     clock = FleetClock(NOON, speed=0.0)
     analyst = Analyst(store, Source(""), tmp_path / "questions", clock, clock, Limits())
-    set_context(Context(store, clock, lambda: made.status, analyst=analyst))
+    anew = Kept(is_on=False)  # the clock stands still, and each question is to be asked
+    set_context(Context(store, clock, lambda: made.status, analyst=analyst, kept=anew))
     desk.console = made
     with made.asked_by("admin"):
         yield made

@@ -72,7 +72,7 @@ def filled(console: Console, scored: list[Any]) -> Console:
 
 
 def overall_of(console: Console) -> dict[str, tuple[float | None, int | None]]:
-    cards = console.page("benchmarks")._cards().filter(name="overall")
+    cards = console.page("benchmarks").cards().filter(name="overall")
     return {row["provider"]: (row["score"], row["rank"]) for row in cards.iter_rows(named=True)}
 
 
@@ -256,7 +256,7 @@ def test_weights_are_previewed_before_they_are_saved(filled: Console) -> None:
     tried = preview(filled, price=1.0, performance=0.0, availability=0.0, reliability=0.0,
                     network_storage=0.0, terms=0.0)  # fmt: skip
     assert "Not saved yet" in tried
-    cards = filled.page("benchmarks")._cards()
+    cards = filled.page("benchmarks").cards()
     best = cards.filter(pl.col("name") == "price").sort("score")["score"].max()
     assert f"{best:.1f}" in tried
     assert "can't be saved" in preview(filled, price="")

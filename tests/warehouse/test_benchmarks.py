@@ -67,7 +67,9 @@ def test_sensitivity_shows_whose_rank_hangs_on_a_weight(store: Store) -> None:
 def test_other_weights_can_be_tried_without_setting_them(store: Store) -> None:
     store.append(cards("a", 90.0, 40.0) + cards("b", 20.0, 60.0))
     tried = Weights(groups={group: float(group == "price") for group in GROUPS})
-    found = benchmarks.overall_with(store, NOON, tried)
+    found = benchmarks.overall_with(
+        benchmarks.score_cards(store, NOON), benchmarks.metric_table(store, NOON), tried
+    )
     assert found.rows() == [("a", 90.0, 1), ("b", 20.0, 2)]
 
 
