@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from warehouse.connecting import s3_secret
 from warehouse.location import Location, S3Access
 
 _RESOLVING = (
@@ -50,34 +51,13 @@ class Source:
         return cls(
             location.data,
             ("ducklake", "httpfs") if is_keyed else ("ducklake", "httpfs", "aws"),
-            (_secret(s3, location.data),),
+            (s3_secret(s3, scope=location.data, is_renewed=False),),
             _RESOLVING,
             (_port(s3),),
             () if is_keyed else _AMAZON_VARIABLES,
         )
 
 
-def _secret(s3: S3Access, scope: str) -> str:
-    told = {
-        "TYPE": "s3",
-        "SCOPE": _text(scope),
-        "REGION": _text(s3.region),
-        "URL_STYLE": _text(s3.url_style),
-        "USE_SSL": str(s3.use_ssl).lower(),
-    }
-    if s3.endpoint:
-        told["ENDPOINT"] = _text(s3.endpoint)
-    if s3.key_id and s3.secret:
-        told |= {"KEY_ID": _text(s3.key_id), "SECRET": _text(s3.secret.get_secret_value())}
-    else:
-        told["PROVIDER"] = "credential_chain"
-    return f"CREATE SECRET data ({', '.join(f'{key} {value}' for key, value in told.items())})"
-
-
 def _port(s3: S3Access) -> int:
     _, _, port = s3.endpoint.rpartition(":")
     return int(port) if port.isdecimal() else (443 if s3.use_ssl else 80)
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -80,7 +80,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, location: Location) -> None:
         _load(connection, "httpfs")
         if not location.s3.key_id:
             _load(connection, "aws")
-        _data(connection, location, _s3_secret(location.s3))
+        _data(connection, location, s3_secret(location.s3))
     if location.is_shared:
         _load(connection, "postgres_scanner")
         connection.execute(f"SET pg_pool_max_connections = {POOLED_CONNECTIONS}")
@@ -108,8 +108,14 @@ def _load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
     connection.execute(f"LOAD {extension}")
 
 
-def _s3_secret(s3: S3Access) -> str:
+def s3_secret(s3: S3Access, *, scope: str = "", is_renewed: bool = True) -> str:
+    """The statement that lets a DuckDB read and write there; everywhere, or under `scope` alone.
+
+    Without a key Amazon's own chain of credentials is asked, again before they expire where they
+    are to be `is_renewed`.
+    """
     how = {
+        "scope": scope,
         "region": s3.region,
         "endpoint": s3.endpoint,
         "url_style": s3.url_style,
@@ -117,8 +123,8 @@ def _s3_secret(s3: S3Access) -> str:
         "secret": s3.secret.get_secret_value() if s3.secret else "",
     }
     words = [f"{name} '{quoted(value)}'" for name, value in how.items() if value]
-    if not s3.key_id:  # which Amazon's own chain finds, and which are renewed before they expire
-        words += ["provider credential_chain", "refresh auto"]
+    if not s3.key_id:
+        words += ["provider credential_chain", *(["refresh auto"] if is_renewed else [])]
     ssl = str(s3.use_ssl).lower()
     return f"CREATE SECRET data (TYPE s3, USE_SSL {ssl}, {', '.join(words)})"
 
