@@ -89,8 +89,7 @@ def spans(first: datetime | None, until: datetime | None) -> dict[str, str]:
 @kept(MOMENT_SECONDS)
 def metered() -> tuple[datetime | None, datetime | None]:
     """The first hour that is metered, and up to when hours are."""
-    store = context().store
-    return exports.first_metered_at(store), metering.metered_until(store)
+    return metering.metered_span(context().store) or (None, None)
 
 
 def span_of(asked: str | None) -> Span | None:

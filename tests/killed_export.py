@@ -19,7 +19,7 @@ import polars as pl
 
 from tests.exporting import HandClock, exporter_to
 from tests.makers import NOON
-from warehouse import exports
+from warehouse import metering
 from warehouse.export_kinds import FOCUS
 from warehouse.export_making import LEASE_SECONDS
 from warehouse.export_periods import day_of
@@ -59,10 +59,10 @@ def main(home: Path, place: Path, step: str) -> None:
     later = timedelta(seconds=2 * LEASE_SECONDS * STEPS.index(step))
     exporter = exporter_to(store, place, HandClock(NOON + later))
     exporter.place = DyingPlace(place, step)
-    first = exports.first_metered_at(store)
-    assert first
+    span = metering.metered_span(store)
+    assert span
     exporter.export(
-        replace(FOCUS, rows=rows), day_of(first), reason="scheduled", requested_by="schedule"
+        replace(FOCUS, rows=rows), day_of(span[0]), reason="scheduled", requested_by="schedule"
     )
 
 

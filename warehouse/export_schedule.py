@@ -6,6 +6,7 @@ day is; a period whose hours were metered anew since comes again, as its next ve
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -90,10 +91,10 @@ def schedule(store: Store, place: str) -> Schedule:
 
     `place` is `Place.url`.
     """
-    until = metering.metered_until(store)
-    first = exports.first_metered_at(store)
-    if until is None or first is None:
+    span = metering.metered_span(store)
+    if span is None:
         return Schedule(place, None, (), (), ())
+    first, until = span
     found = list(_periods(store, first, until))
     digests = {
         (row.kind, row.span, row.period_starts_at): row.metering_digest or "0/"
@@ -111,12 +112,12 @@ def schedule(store: Store, place: str) -> Schedule:
 def _periods(store: Store, first: datetime, until: datetime) -> Iterator[Meterings]:
     """Every day and month from the first metered hour to the last, by their ends."""
     runs = metering.version_of(store, since=first, until=until)
-    hour = runs["hour_starts_at"]
+    hours = runs["hour_starts_at"].to_list()
     last = until - HOUR
     days = {day_of(first + number * DAY) for number in range((last.date() - first.date()).days + 1)}
     for period in sorted(days | {month_of(day.starts_at) for day in days}):
-        is_inside = (hour >= period.starts_at) & (hour < period.ends_at)
-        yield Meterings(period, runs.filter(is_inside), first)
+        start, end = bisect_left(hours, period.starts_at), bisect_left(hours, period.ends_at)
+        yield Meterings(period, runs.slice(start, end - start), first)
 
 
 def _due(found: list[Meterings], digests: dict[_Key, str], until: datetime) -> Iterator[Due]:

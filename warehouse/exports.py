@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any, BinaryIO
 
 import polars as pl
@@ -98,15 +98,9 @@ def export(store: Store, export_id: str) -> Export:
 
 def meterings(store: Store, period: Period) -> Meterings:
     """The meterings that hold of a period's hours."""
-    first = first_metered_at(store)
+    span = metering.metered_span(store)
     runs = metering.version_of(store, since=period.starts_at, until=period.ends_at)
-    return Meterings(period, runs, first or period.starts_at)
-
-
-def first_metered_at(store: Store) -> datetime | None:
-    """The first hour that is metered; None where none is."""
-    found: datetime | None = store.query("SELECT min(hour_starts_at) FROM metering_runs").item()
-    return found
+    return Meterings(period, runs, span[0] if span else period.starts_at)
 
 
 @dataclass(frozen=True)

@@ -147,8 +147,15 @@ def runs(
 
 def metered_until(store: Store) -> datetime | None:
     """Up to when hours are metered, exclusive; None where none is."""
-    newest: datetime | None = store.query("SELECT max(hour_starts_at) FROM metering_runs").item()
-    return newest + HOUR if newest else None
+    span = metered_span(store)
+    return span[1] if span else None
+
+
+def metered_span(store: Store) -> tuple[datetime, datetime] | None:
+    """The first hour that is metered and up to when hours are, exclusive; None where none is."""
+    sql = "SELECT min(hour_starts_at) AS first, max(hour_starts_at) AS last FROM metering_runs"
+    first, last = store.query(sql).row(0)
+    return (first, last + HOUR) if last else None
 
 
 def by(
