@@ -254,7 +254,7 @@ def _rolled(where: str) -> str:
             time_bucket(to_seconds($period), measured_at) AS starts_at,
             count(*) AS sample_count, avg(utilisation_ratio) AS utilisation_mean_ratio,
             max(utilisation_ratio) AS utilisation_max_ratio,
-            avg((coalesce(job_id, tenant) IS NOT NULL)::INT) AS held_ratio,
+            avg((job_id IS NOT NULL)::INT) AS held_ratio,
             avg(memory_used_bytes) AS memory_used_mean_bytes,
             avg(power_watts) AS power_mean_watts,
             max(temperature_celsius) AS temperature_max_celsius, $source AS source

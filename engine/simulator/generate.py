@@ -3,9 +3,9 @@
     python app.py generate --home /data/large --days 90 --gpus 1000
     python app.py --home /data/large
 
-The fleet is played and its GPUs are read as telemetry reads them; roll-ups, retention and merging
-are the console's own. So that months come in minutes, GPUs are read every 15 s only on the days
-whose raw samples are kept, each minute where roll-ups of a minute are, and every five minutes
+The fleet is played and its GPUs are read as telemetry reads them; roll-ups, metering, retention and
+merging are the console's own. So that months come in minutes, GPUs are read every 15 s only on the
+days whose raw samples are kept, each minute where roll-ups of a minute are, and every five minutes
 before. As many rows remain as if they had been read every 15 s all along. Stopped or killed, it
 goes on where it stood.
 """
@@ -28,7 +28,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from engine.simulator.session import FleetAsked, FleetSession, SessionError
 from engine.simulator.source import Fineness
 from warehouse import merging, retention, rollups, storage
+from warehouse.clock import FleetClock
 from warehouse.keeping import Days, days_kept
+from warehouse.metering_hours import Meter
 from warehouse.settings import Settings
 from warehouse.store import Location, Store, WarehouseError
 
@@ -84,7 +86,12 @@ class Upkept:
         self._stored_until_at = at
         if self._day != at.date():
             self._day = at.date()
+            self.meter(at)
             self.tidy()
+
+    def meter(self, at: datetime) -> None:
+        """Meter what is whole, while raw readings still tell who held what without an event."""
+        Meter(self._store, FleetClock(at, 0.0)).run()
 
     def tidy(self) -> None:
         """Leave the warehouse as a console leaves it at night, without its older versions."""
@@ -117,6 +124,7 @@ def generate(
     fine = Kept.by(days).fineness(session.live_from_at)
     if not session.catch_up(threading.Event(), fine, after):
         raise SessionError(session.failure or "the past was not finished: run the command again")
+    upkept.meter(session.live_from_at)
     upkept.tidy()
     return session
 
