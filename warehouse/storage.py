@@ -14,6 +14,9 @@ from warehouse.store import Store
 CATALOGUE = "catalogue"
 """The name under which the catalogue itself is read: its rows are the snapshots kept."""
 GROWTH_SPAN = timedelta(days=1)
+GROWTH_KNOWN_AFTER = timedelta(hours=6)
+"""From less than a quarter of a day nothing is told of a whole one: what a start and its merging do
+within minutes would come out as hundreds of MiB a day."""
 
 
 def read_storage(store: Store, *, now: datetime) -> list[StorageReading]:
@@ -75,7 +78,8 @@ def read_at(store: Store) -> datetime | None:
 def storage(store: Store) -> pl.DataFrame:
     """A row a table, the largest first, as last read: `table_name`, `row_count`, `file_count`,
     `size_bytes`, `delete_file_count`, `oldest_at`, `measured_at`, and `growth_bytes_per_day`:
-    against the reading a day before, or the oldest within it; None while there is but one."""
+    against the reading a day before, or the oldest within it; None while that is younger than
+    `GROWTH_KNOWN_AFTER`."""
     return store.query(
         """
         WITH newest AS (
@@ -88,13 +92,14 @@ def storage(store: Store) -> pl.DataFrame:
             WHERE measured_at >= (SELECT max(measured_at) FROM storage_readings) - to_seconds($span)
             GROUP BY table_name
         )
-        SELECT n.*, CASE WHEN n.measured_at > b.measured_at THEN
+        SELECT n.*, CASE WHEN n.measured_at >= b.measured_at + to_seconds($least) THEN
             (n.size_bytes - b.size_bytes) * 86400.0
                 / (epoch(n.measured_at) - epoch(b.measured_at)) END AS growth_bytes_per_day
         FROM newest n LEFT JOIN before b USING (table_name)
         ORDER BY n.size_bytes DESC, n.row_count DESC, n.table_name
         """,
         span=GROWTH_SPAN.total_seconds(),
+        least=GROWTH_KNOWN_AFTER.total_seconds(),
     )
 
 

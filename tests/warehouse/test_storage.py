@@ -42,6 +42,13 @@ def test_every_table_is_read_and_its_growth_is_told_by_the_day(store: Store) -> 
     assert shown[storage.CATALOGUE]["size_bytes"] > 0
 
 
+def test_minutes_say_nothing_of_how_a_day_grows(store: Store) -> None:
+    store.append(storage.read_storage(store, now=NOON))
+    store.append([make_gpu_sample(gpu_id=f"gpu-{n}") for n in range(50)])
+    store.append(storage.read_storage(store, now=NOON + timedelta(minutes=10)))
+    assert set(storage.storage(store)["growth_bytes_per_day"]) == {None}
+
+
 def test_the_jobs_of_the_house_tell_how_they_ended_last_and_how_often_they_failed(
     store: Store,
 ) -> None:
