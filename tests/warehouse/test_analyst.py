@@ -299,8 +299,8 @@ def test_data_on_s3_is_read_with_a_secret_of_its_own_and_over_one_port() -> None
     s3 = S3Access(endpoint="minio:9000", key_id="id", secret=_secret("it's"), use_ssl=False)
     source = Source.of(Location("c", "s3://bucket/prefix/", s3=s3))
     assert source.ports == (9000,)
-    assert "SECRET 'it''s'" in source.statements[0]
-    assert "SCOPE 's3://bucket/prefix/'" in source.statements[0]
+    assert "secret 'it''s'" in source.statements[0]
+    assert "scope 's3://bucket/prefix/'" in source.statements[0]
     assert Source.of(Location("c", "/data/")).statements == ()
 
 
