@@ -41,7 +41,7 @@ _FILTERS = {
     "pool": "pool = $pool",
     "tenant": "tenant = $tenant",
     "states": "list_contains($states::VARCHAR[], state)",
-    "search": "contains(lower(concat_ws(' ', job_id, tenant)), lower($search))",
+    "search": "contains(lower(concat_ws(chr(10), job_id, tenant)), lower($search))",
 }
 _OF_PAGE = _SEEN % "WHERE list_contains($ids::VARCHAR[], job_id) AND happened_at >= $since"
 

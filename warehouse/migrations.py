@@ -23,7 +23,10 @@ Step = Callable[[duckdb.DuckDBPyConnection], None]
 
 def made_anew(*names: str) -> Step:
     """A step that copies tables, where they are, into what the records now declare: the way to
-    other types of columns, and to files sorted and parted otherwise."""
+    other types of columns, and to files sorted and parted otherwise.
+
+    Those that are empty lose their statistics by it: let `blanks_filled` follow.
+    """
 
     def make_anew(cursor: duckdb.DuckDBPyConnection) -> None:
         existing = _columns_by_table(cursor)
@@ -41,7 +44,6 @@ def _make_anew(cursor: duckdb.DuckDBPyConnection, table: Table, existing: set[st
     cursor.execute(f"INSERT INTO {table.name}_anew ({kept}) SELECT {kept} FROM {table.name}")
     cursor.execute(f"DROP TABLE {table.name}")
     cursor.execute(f"ALTER TABLE {table.name}_anew RENAME TO {table.name}")
-    _fill_blank(cursor, table)
 
 
 def blanks_filled(cursor: duckdb.DuckDBPyConnection) -> None:
