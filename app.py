@@ -9,6 +9,7 @@
     python app.py collector           collecting alone, into a shared warehouse: docs/scale.md
     python app.py move-warehouse …    a warehouse to another place, as docs/scale.md says
     python app.py export --from DAY --to DAY   files for finance, as docs/exports.md says
+    python app.py ctl …               a client of a console's API: decisions, jobs, prices, exports
 
 Imports every room and is imported by none.
 """
@@ -31,6 +32,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from api.application import openapi_document
+from api.ending import REQUESTS_SECONDS, EndingServer, end_well_on_sigterm
 from api.listening import CannotListen, listening
 from api.sessions import UnusableKey
 from cluster.errors import NotConfigured
@@ -59,11 +61,11 @@ LABORATORY = {
     "collector": "collectors.process",
     "move-warehouse": "warehouse.moving",
     "generate": "engine.simulator.generate",
+    "ctl": "api.ctl",
 }
 """Commands with arguments of their own, and the module whose `main` takes them; loaded when asked
 for, since some of it needs more packages."""
 
-SHUTDOWN_SECONDS = 5
 INTERRUPTED = 130
 """The exit status that shells expect of what was ended by Ctrl-C."""
 
@@ -130,16 +132,17 @@ def _serve(settings: Settings) -> int:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick that takes long is no news
+    end_well_on_sigterm()
     with listening(settings.host, settings.port) as listener:
         console = Console(settings)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         console.address = f"http://{host}:{listener.getsockname()[1]}"
-        server = uvicorn.Server(
+        server = EndingServer(
             uvicorn.Config(
                 console.server,
                 log_level="warning",
                 access_log=False,
-                timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+                timeout_graceful_shutdown=REQUESTS_SECONDS,
             )
         )
         server.run(sockets=[listener])
@@ -168,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
         description="The console from which a GPU cloud is steered.",
         epilog="Every setting is a variable too: see docs/settings.md. Besides these, "
         "`train`, `evaluate`, `tune` and `safety` make and judge policies, and `agent` serves this "
-        "host's GPUs; each has its --help.",
+        "host's GPUs and `ctl` asks a console by its API; each has its --help.",
     )
     commands = ("run", "openapi", "data", "settings", "nvml")
     parser.add_argument(

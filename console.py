@@ -17,7 +17,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from api.application import bare_app, bring_door_outside, create_api
-from api.settings import ApiSettings
+from api.settings import ApiSettings, approvals_elsewhere
 from collectors.base import settings_from
 from collectors.collecting import LEASE as COLLECTORS
 from collectors.collecting import Collecting
@@ -223,8 +223,10 @@ class Console:
             allowed_hosts=tuple(name for name in names if name),
             is_behind_https=given.is_behind_https,
             metrics_are_open=given.metrics_are_open,
+            requests_per_minute=given.requests_per_minute,
             script_hashes=lambda: self.dash.csp_hashes(),
             led_by=lambda: self.engine.led_by,
+            **approvals_elsewhere(given),
             exports=self.export_terms,
         )
 
@@ -247,6 +249,8 @@ class Console:
     def reasons_not_ready(self) -> list[str]:
         """What keeps the console from being ready, in words."""
         session = self.session
+        if self._stopping.is_set():
+            return ["it is being stopped"]
         if session and session.failure:
             return [f"the simulated fleet stopped: {session.failure}"]
         if session and session.progress_ratio < 1.0:
@@ -326,6 +330,7 @@ class Console:
             *house_chores(self.store, self.wall, self.days_kept),
             Chore("meter", METER_SECONDS, Meter(self.store, self.clock).run),
             *self._export_chores(),
+            *self.server.state.office.slack.chores(),
         )
 
     def _export_chores(self) -> Iterator[Chore]:

@@ -16,26 +16,35 @@ from api import (
     controls,
     decisions,
     docs,
+    embedded,
     engine,
     exports,
     fleet,
     health,
     jobs,
+    links,
     market,
     metrics,
     money,
     people,
+    series,
     sign_in,
+    slack,
     sql,
     usage,
 )
+from api.answers import Answers
 from api.body_limit import BodyLimit
 from api.door import SignInRequired
+from api.link_tokens import LinkSigner
 from api.office import Office
 from api.problems import add_problem_handlers, problem_response
+from api.rate_limits import RateLimited, RateLimits
 from api.register import Register
+from api.repeats import Repeated
 from api.sessions import Sessions, secret_key
 from api.settings import ApiSettings, Readiness
+from api.slack_messages import Messenger
 from api.throttle import Throttle
 from warehouse.analyst import Analyst
 from warehouse.clock import Clock, WallClock
@@ -46,12 +55,15 @@ from warehouse.usage import Tally
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     metrics.router,
+    series.router,
     fleet.router,
     cluster.router,
     jobs.router,
     market.router,
     money.router,
     decisions.router,
+    links.router,
+    embedded.router,
     controls.router,
     engine.router,
     exports.router,
@@ -59,6 +71,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     audit.router,
     docs.router,
     sign_in.router,
+    slack.router,
     sql.router,
     usage.router,
 )
@@ -83,6 +96,7 @@ def create_api(
     throttle: Throttle | None = None,
     tally: Tally | None = None,
     analyst: Analyst | None = None,
+    rate_limits: RateLimits | None = None,
 ) -> Office:
     """Add the API and the door to an app, to which nothing else was added yet.
 
@@ -91,26 +105,31 @@ def create_api(
     Raises:
         UnusableKey: the session key can't be read or made.
     """
+    key = secret_key(settings.home)
+    wall = wall or WallClock()
     office = Office(
         store=store,
         clock=clock,
-        wall=wall or WallClock(),
+        wall=wall,
         settings=settings,
         readiness=readiness,
         passwords=passwords or Passwords(),
-        sessions=Sessions(
-            secret_key(settings.home), idle=settings.session_idle, length=settings.session_length
-        ),
+        sessions=Sessions(key, idle=settings.session_idle, length=settings.session_length),
         register=Register(store),
         throttle=throttle or Throttle(),
+        links=LinkSigner(key),
+        slack=Messenger(store, clock, wall, settings.slack),
         analyst=analyst,
     )
     app.state.office = office
     app.state.metrics = metrics.registry_of(store, clock, office.wall, settings.led_by)
     _add_routes(app)
     add_problem_handlers(app)
+    app.add_middleware(Answers)
     app.add_middleware(usage.Counted, tally=tally or Tally(office.wall))
+    app.add_middleware(Repeated, store=store, wall=office.wall)
     app.add_middleware(BodyLimit)
+    app.add_middleware(RateLimited, limits=rate_limits or RateLimits(settings.requests_per_minute))
     app.add_middleware(SignInRequired, office=office)
     app.add_middleware(metrics.Measured, registry=app.state.metrics)
     return office
@@ -132,8 +151,11 @@ def _place(middleware: Middleware) -> int:
     outermost: tuple[object, ...] = (
         metrics.Measured,
         SignInRequired,
+        RateLimited,
         BodyLimit,
+        Repeated,
         usage.Counted,
+        Answers,
     )
     made_by: object = middleware.cls
     return outermost.index(made_by) if made_by in outermost else len(outermost)

@@ -33,7 +33,7 @@ def audit(
         actor=actor,
         act=act,
         search=search,
-        offset=paged.offset,
+        offset=paged.position,
         limit=paged.limit,
     )
     return paged.rows(page, json_columns=("detail",))

@@ -31,7 +31,7 @@ class BodyLimit:
         if body is None:
             await self._refuse(scope, receive, send)
         else:
-            await self._app(scope, _told_first(body, receive), send)
+            await self._app(scope, told_first(body, receive), send)
 
     def _says_too_much(self, scope: Scope) -> bool:
         length = Headers(scope=scope).get("content-length", "")
@@ -59,7 +59,7 @@ class BodyLimit:
         await answer(scope, receive, send)
 
 
-def _told_first(first: Message, receive: Receive) -> Receive:
+def told_first(first: Message, receive: Receive) -> Receive:
     """A `receive` that gives this message before all others."""
     waiting = [first]
 

@@ -49,7 +49,7 @@ def nodes(
         is_ready=is_ready,
         is_unschedulable=is_unschedulable,
         search=search,
-        offset=paged.offset,
+        offset=paged.position,
         limit=paged.limit,
     )
     return paged.rows(page, json_columns=("conditions", "taints"))
@@ -82,7 +82,7 @@ def jobs(
         states=state or (),
         node_id=node_id,
         search=search,
-        offset=paged.offset,
+        offset=paged.position,
         limit=paged.limit,
     )
     return paged.rows(page)
@@ -114,7 +114,7 @@ def events(
         name=name,
         is_warning=is_warning,
         since=since,
-        offset=paged.offset,
+        offset=paged.position,
         limit=paged.limit,
     )
     return paged.rows(page)

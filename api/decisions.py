@@ -178,7 +178,7 @@ def decisions(
         action=action,
         search=search,
         newest_first=newest_first,
-        offset=paged.offset,
+        offset=paged.position,
         limit=paged.limit,
     )
     return paged.rows(page, json_columns=_JSON_COLUMNS)

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
 from api.problems import MEDIA_TYPE, Problem
+from api.repeats import CHANGES_NOTHING, KEY_LENGTH_MAX
 
 router = APIRouter(prefix="/api", include_in_schema=False)
 
@@ -29,19 +30,64 @@ is null, never 0.
 
 **Errors** are problem details (RFC 9457): `type` is for programs, `detail` says what to do next.
 
-**Paging.** `offset` and `limit` in, `total` out, and a `Link` header to the pages around.
+**Sending again.** A POST with an `Idempotency-Key` of your choice is done once within 24 hours:
+sent again it is answered as the first time, with `Idempotency-Replayed: true`. An answer that told
+a secret is not kept; then it is 409.
+
+**Less of it.** `fields=job_id,state` leaves the other fields out. Each answer to a GET has an
+`ETag`: send it as `If-None-Match` and you get 304 while nothing has changed.
+
+**How often.** `RateLimit-Policy` says how many requests a minute a token may send, `RateLimit` how
+many are left; beyond that it is 429 with `Retry-After`.
+
+**Paging.** `offset` and `limit` in, `total` out, and a `Link` header to the pages around. To go
+through a list that grows meanwhile, send each answer's `next_cursor` back as `cursor`.
 """
 
 _ERRORS = {
+    400: "What was sent can't be read.",
     401: "Not signed in.",
     403: "Signed in, but not allowed to.",
     404: "There is no such thing.",
     409: "Somebody was faster, or it is in no state for this.",
     410: "Too late.",
     412: "What you saw is not what it is now.",
+    413: "What was sent is too large.",
     422: "What was sent will not do.",
-    429: "Too many tries; `Retry-After` says how long to wait.",
+    429: "Too many requests, or tries; `Retry-After` says how long to wait.",
     500: "A fault of ours, with the reference under which the log has it.",
+    503: "Not now; `Retry-After` says when to ask again.",
+}
+
+_FIELDS: dict[str, Any] = {
+    "name": "fields",
+    "in": "query",
+    "description": "Only these fields of each row, or of the one thing, separated by commas.",
+    "schema": {"type": "string"},
+}
+_IF_NONE_MATCH: dict[str, Any] = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The ETag you have: 304 and no body while the answer is the same.",
+    "schema": {"type": "string"},
+}
+_IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": (
+        "A key of your choice, a UUID for example: the same request sent again with it within "
+        "24 hours is done once, and answered as the first time."
+    ),
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH_MAX},
+}
+_UNCHANGED = {"description": "The answer you have is the one."}
+_ETAG = {"description": "The answer's digest.", "schema": {"type": "string"}}
+_RATE_HEADERS: dict[str, Any] = {
+    name: {"description": words, "schema": {"type": "string"}}
+    for name, words in {
+        "RateLimit": "Requests that may follow at once, and seconds until all may.",
+        "RateLimit-Policy": "Requests a minute; missing where there is no limit.",
+    }.items()
 }
 
 _PAGE = """<!doctype html>
@@ -107,8 +153,8 @@ def document_of(app: FastAPI) -> dict[str, Any]:
     }
     document["security"] = [{"token": []}]
     for path, operations in document["paths"].items():
-        for operation in operations.values():
-            _complete(path, operation)
+        for method, operation in operations.items():
+            _complete(method, path, operation)
     document["components"]["schemas"].pop("HTTPValidationError", None)
     document["components"]["schemas"].pop("ValidationError", None)
     document["components"]["schemas"].update(_problem_schemas())
@@ -119,14 +165,31 @@ def _is_dash(route: BaseRoute) -> bool:
     return isinstance(route, APIRoute) and not route.path.startswith(("/api", "/healthz"))
 
 
-def _complete(path: str, operation: dict[str, Any]) -> None:
+def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
     operation["summary"] = operation["description"].split("\n")[0].split(". ")[0].rstrip(".")
     operation["responses"].pop("422", None)
     if path in ("/healthz", "/readyz", "/api/v1/sign-in"):
         operation["security"] = []
+    if path.startswith("/api/v1/"):
+        _add_what_all_can(method, path, operation)
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for status, words in _ERRORS.items():
         operation["responses"].setdefault(str(status), {"description": words, "content": content})
+
+
+def _add_what_all_can(method: str, path: str, operation: dict[str, Any]) -> None:
+    """What the layers around every route add: `answers.py`, `repeats.py`, `rate_limits.py`."""
+    parameters = operation.setdefault("parameters", [])
+    answered = operation["responses"].get("200", {})
+    if method == "get" and "application/json" in answered.get("content", {}):
+        parameters += [_FIELDS, _IF_NONE_MATCH]
+        operation["responses"].setdefault("304", _UNCHANGED)
+        answered.setdefault("headers", {})["ETag"] = _ETAG
+    if method == "post" and path not in CHANGES_NOTHING:
+        parameters.append(_IDEMPOTENCY_KEY)
+    for status, response in operation["responses"].items():
+        if status.startswith("2"):
+            response.setdefault("headers", {}).update(_RATE_HEADERS)
 
 
 def _problem_schemas() -> dict[str, Any]:

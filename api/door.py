@@ -15,7 +15,8 @@ from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.headers import security_headers
+from api.embedded import is_embedded, link_refusal
+from api.headers import embedded_headers, security_headers
 from api.office import Office
 from api.origins import SAFE_METHODS, host_is_ours, is_same_origin
 from api.problems import problem_response
@@ -24,8 +25,11 @@ from warehouse.people import Person, current_person
 
 PROBES = frozenset({"/healthz", "/readyz"})
 """Answered to anybody by any name: they say only whether the console is well."""
-OPEN_PATHS = PROBES | {"/sign-in", "/sign-in/first", "/sign-in.css", "/api/v1/sign-in"}
+STYLES = frozenset({"/sign-in.css", "/embed.css"})
+OPEN_PATHS = PROBES | STYLES | {"/sign-in", "/sign-in/first", "/api/v1/sign-in"}
 """Answered to somebody not signed in."""
+SIGNED = frozenset({"/slack/interactions"})
+"""What comes in here is signed by whoever sends it; its route checks that over the raw body."""
 VIEWERS_MAY_POST = ("/_dash-", "/sign-out", "/password", "/api/v1/sql")
 """Paths at which a viewer too may send something: Dash asks for what its pages show by POST,
 and each callback that changes something asks `current_person` itself; a question changes none."""
@@ -39,6 +43,7 @@ class _Caller:
 
     person: Person
     session: Session | None
+    token_id: str | None = None
 
 
 class SignInRequired:
@@ -73,7 +78,9 @@ class SignInRequired:
     async def _let_in(
         self, scope: Scope, receive: Receive, send: Send, caller: _Caller | None
     ) -> None:
-        scope.setdefault("state", {})["session"] = caller.session if caller else None
+        state = scope.setdefault("state", {})
+        state["session"] = caller.session if caller else None
+        state["token_id"] = caller.token_id if caller else None
         entered = current_person.set(caller.person if caller else None)
         try:
             await self._app(scope, receive, send)
@@ -99,12 +106,16 @@ class SignInRequired:
     # -- who asks ------------------------------------------------------------------
 
     def _caller(self, scope: Scope, headers: Headers) -> _Caller | None:
+        if is_embedded(scope["path"]) or scope["path"] in SIGNED:
+            return None  # nobody is signed in there: the link says all, or the signature
         now = self._office.wall.now()
         authorization = headers.get("authorization")
         if authorization is not None:
             scheme, _, token = authorization.partition(" ")
             found = self._office.register.of_token(token.strip(), now)
-            return _Caller(found[0], None) if scheme.lower() == "bearer" and found else None
+            return (
+                _Caller(found[0], None, found[1]) if scheme.lower() == "bearer" and found else None
+            )
         cookie = cookies(headers).get(self._office.sessions.cookie_name(self._is_secure(scope)))
         session = self._office.sessions.session_of(cookie, now) if cookie else None
         person = self._office.register.of_session(session) if session else None
@@ -126,10 +137,15 @@ class SignInRequired:
 
     def _refusal(self, scope: Scope, headers: Headers, caller: _Caller | None) -> Response | None:
         path, method = scope["path"], scope.get("method", "GET")
-        if caller is None and not self._is_open(path):
+        if path in SIGNED:
+            return None
+        framed = is_embedded(path)
+        if framed and (over := link_refusal(scope, self._office)) is not None:
+            return over
+        if caller is None and not framed and not self._is_open(path):
             return _not_signed_in(scope, headers)
         changes = method not in SAFE_METHODS
-        by_form = path in OPEN_PATHS and not path.startswith("/api/")
+        by_form = framed or (path in OPEN_PATHS and not path.startswith("/api/"))
         if changes and (by_form or (caller and caller.session)) and not is_same_origin(headers):
             detail = "this was not sent by a page of this console; programs send an API token"
             return problem_response(path, 403, "cross site request", detail)
@@ -144,7 +160,8 @@ class SignInRequired:
     # -- what is added to the answer -----------------------------------------------
 
     def _with_headers(self, scope: Scope, send: Send, caller: _Caller | None) -> Send:
-        added = security_headers(self._office.settings, self._is_secure(scope))
+        headers_of = embedded_headers if is_embedded(scope["path"]) else security_headers
+        added = headers_of(self._office.settings, self._is_secure(scope))
         cookie = self._renewed_cookie(scope, caller)
 
         async def send_with_headers(message: Message) -> None:

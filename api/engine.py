@@ -89,7 +89,7 @@ def engine(here: Here) -> dict[str, Any]:
 @router.get("/policies", response_model=Rows[PolicyShape])  # type: ignore[valid-type]
 def policy_versions(here: Here, paged: Paged) -> dict[str, Any]:
     """Every version of a policy with its gates and figures, the newest first."""
-    page = policies.policy_versions(here.store, offset=paged.offset, limit=paged.limit)
+    page = policies.policy_versions(here.store, offset=paged.position, limit=paged.limit)
     return paged.rows(page, json_columns=_JSON_COLUMNS)
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from api.downloads import MEDIA_TYPES
 from api.export_shapes import (
@@ -40,6 +41,22 @@ _RANGE = re.compile(r"^bytes=(?!-$)(\d{0,18})-(\d{0,18})$")
 """One range; a header that asks for several, or for none, is passed over, as HTTP has it."""
 
 
+class FileAnswer(StreamingResponse):
+    """Parts of a file, which is closed however the answer ends: who asked may go before the first
+    part is read, and then nobody else would close it."""
+
+    def __init__(self, opened: BinaryIO, parts: Iterator[bytes], **answered: Any) -> None:
+        super().__init__(parts, **answered)
+        self._opened = opened
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, and close the file."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._opened.close()
+
+
 @router.get("", response_model=Rows[ExportShape])  # type: ignore[valid-type]
 def history(
     here: Here,
@@ -56,7 +73,7 @@ def history(
         kind=kind,
         span=span,
         outcome=outcome,
-        offset=paged.offset,
+        offset=paged.position,
         limit=paged.limit,
     )
     return paged.rows(page)
@@ -164,7 +181,8 @@ def file(
     headers["content-length"] = str(last - first + 1)
     if wanted:
         headers["content-range"] = f"bytes {first}-{last}/{found.size_bytes}"
-    return StreamingResponse(
+    return FileAnswer(
+        opened,
         _chunks(opened, first, last),
         status_code=206 if wanted else 200,
         headers=headers,
@@ -224,9 +242,8 @@ def _span(wanted: re.Match[str] | None, size_bytes: int) -> tuple[int, int] | No
 
 
 def _chunks(opened: BinaryIO, first: int, last: int) -> Iterator[bytes]:
-    with opened:
-        opened.seek(first)
-        left = last - first + 1
-        while left and (chunk := opened.read(min(CHUNK_BYTES, left))):
-            left -= len(chunk)
-            yield chunk
+    opened.seek(first)
+    left = last - first + 1
+    while left and (chunk := opened.read(min(CHUNK_BYTES, left))):
+        left -= len(chunk)
+        yield chunk

@@ -13,6 +13,7 @@ from api.gpu_shapes import NodeGpuShape, node_gpus
 from api.office import Here
 from api.problems import Refused
 from api.shapes import Paged, Rows, Shape, shape_of
+from warehouse import capacity as capacities
 from warehouse import fleet, healing, shares
 from warehouse.paging import Page
 from warehouse.records import NodeHealth, NodeReading, NodeState
@@ -68,6 +69,25 @@ class PoolShape(Shape):
     """When this was read."""
     age_seconds: float | None
     """How old that is."""
+
+
+class CapacityShape(Shape):
+    """How many GPUs of a pool or node were delivered, are sound, promised and busy."""
+
+    pool: str | None
+    """The pool."""
+    node_id: str | None = None
+    """The node; null where it is a pool's."""
+    gpus_delivered: int
+    """GPUs in nodes that are here, on or off."""
+    gpus_healthy: int
+    """Of those, in nodes that are active and nothing speaks against."""
+    gpus_reserved: int
+    """GPUs that jobs hold."""
+    gpus_in_use: int | None
+    """Of those, a kernel ran in the last reading; null where no GPU was read."""
+    measured_at: datetime
+    """The oldest reading that this rests on."""
 
 
 class GpuShape(Shape):
@@ -166,6 +186,17 @@ def pools(here: Here, paged: Paged) -> dict[str, Any]:
     return paged.rows_of_frame(fleet.pool_overview(here.store, now=here.clock.now()))
 
 
+@router.get("/capacity", response_model=Rows[CapacityShape])
+def capacity(
+    here: Here,
+    paged: Paged,
+    by: Annotated[Literal["pool", "node"], Query(description="A row a pool, or a node.")] = "pool",
+    pool: PoolName = None,
+) -> dict[str, Any]:
+    """GPUs delivered, healthy, reserved and in use."""
+    return paged.rows_of_frame(capacities.capacity(here.store, by, pool=pool))
+
+
 @router.get("/nodes", response_model=Rows[NodeShape])  # type: ignore[valid-type]
 def nodes(
     here: Here,
@@ -184,7 +215,7 @@ def nodes(
         search=search,
         sort=sort,
         descending=descending,
-        offset=paged.offset,
+        offset=paged.position,
         limit=paged.limit,
     )
     return paged.rows(page)
@@ -231,7 +262,7 @@ def gpus_of_node(here: Here, paged: Paged, node_id: str) -> dict[str, Any]:
         shares.holders(here.store, node_id, since=since),
     )
     shown = found[paged.offset : paged.offset + paged.limit]
-    return {**paged.rows(Page(pl.DataFrame(), len(found))), "items": shown}
+    return {**paged.rows(Page.counted(len(found))), "items": shown}
 
 
 @router.get("/incidents", response_model=Rows[IncidentShape])
@@ -246,7 +277,7 @@ def incidents(
     """Nodes that are ill, then those that were, the newest first."""
     found = healing.incidents(here.store, now=here.clock.now(), since=since, node_id=node_id)
     shown = [healing.as_dict(each) for each in found[paged.offset : paged.offset + paged.limit]]
-    return {**paged.rows(Page(pl.DataFrame(), len(found))), "items": shown}
+    return {**paged.rows(Page.counted(len(found))), "items": shown}
 
 
 @router.get("/gpus", response_model=Rows[GpuShape])

@@ -32,6 +32,27 @@ _POLICY = (
 )
 
 
+# The embedded page has no script, and loads its style alone.
+_EMBEDDED_POLICY = (
+    "default-src 'none'",
+    "style-src 'self'",
+    "img-src data:",
+    "base-uri 'none'",
+    "form-action 'self'",
+)
+
+
+def embedded_headers(settings: ApiSettings, is_secure: bool) -> dict[str, str]:
+    """The headers of the page made for frames: the pages of these origins may hold it, no other."""
+    origins = settings.embed_origins
+    ancestors = " ".join(("frame-ancestors", *(origins or ("'none'",))))
+    found = {**FIXED, "content-security-policy": "; ".join((*_EMBEDDED_POLICY, ancestors))}
+    if origins:
+        del found["x-frame-options"]  # it knows no list, and would refuse them all
+        found["cross-origin-resource-policy"] = "cross-origin"
+    return {**found, **HTTPS_ONLY} if is_secure else found
+
+
 def security_headers(settings: ApiSettings, is_secure: bool) -> dict[str, str]:
     """The headers of an answer; `is_secure` where the browser came by https."""
     scripts = settings.script_hashes() if settings.script_hashes else ("'unsafe-inline'",)

@@ -92,7 +92,7 @@ def jobs(
         search=search,
         sort=sort,
         descending=descending,
-        offset=paged.offset,
+        offset=paged.position,
         limit=paged.limit,
     )
     return paged.rows(page, json_columns=("node_ids",))

@@ -38,7 +38,7 @@ from api.office import Here, Office, Operator
 from api.problems import Refused
 from api.shapes import Paged, Rows
 from warehouse import benchmarks, market, price_evidence, recommendations, score_weights
-from warehouse.paging import Page
+from warehouse.paging import Page, Position
 
 router = APIRouter(prefix="/api/v1", tags=["market"])
 
@@ -77,7 +77,7 @@ class OfferFilter:
                        "tier": tier, "is_known": is_known}  # fmt: skip
         self._since, self._until = since, until
 
-    def page(self, here: Office, offset: int, limit: int) -> Page:
+    def page(self, here: Office, offset: Position, limit: int) -> Page:
         """The offers asked for."""
         until = _aware(self._until) or here.wall.now()
         since = _aware(self._since) or until - USUAL_SPAN
@@ -93,7 +93,7 @@ Asked = Annotated[OfferFilter, Depends()]
 @router.get("/market/offers", response_model=Rows[OfferShape])  # type: ignore[valid-type]
 def offers(here: Here, paged: Paged, asked: Asked) -> dict[str, Any]:
     """The offers of a span as they came, the newest first."""
-    return paged.rows(asked.page(here, paged.offset, paged.limit))
+    return paged.rows(asked.page(here, paged.position, paged.limit))
 
 
 @router.get("/market/prices", response_model=Rows[MarketPriceShape])
@@ -150,7 +150,7 @@ def alarms(
     now = here.wall.now()
     page = market.alarms(
         here.store, now, since=now - timedelta(days=days), provider=provider,
-        offset=paged.offset, limit=paged.limit,
+        offset=paged.position, limit=paged.limit,
     )  # fmt: skip
     return paged.rows(page)
 

@@ -95,7 +95,7 @@ def hours(
     """What each job had in each hour, at which price and cost, by the newest metering."""
     page = metering.hours_page(
         here.store, **span.of(here), tenant=tenant, pool=pool, job_id=job_id,
-        offset=paged.offset, limit=paged.limit,
+        offset=paged.position, limit=paged.limit,
     )  # fmt: skip
     return paged.rows(page)
 
@@ -118,7 +118,7 @@ def summary(
 @router.get("/metering/runs", response_model=Rows[RunShape])  # type: ignore[valid-type]
 def runs(here: Here, paged: Paged, span: Span) -> dict[str, Any]:
     """Every metering of the hours of a span, older versions too, with the reason of each."""
-    page = metering.runs(here.store, **span.of(here), offset=paged.offset, limit=paged.limit)
+    page = metering.runs(here.store, **span.of(here), offset=paged.position, limit=paged.limit)
     return paged.rows(page)
 
 

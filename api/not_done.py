@@ -84,6 +84,6 @@ def not_done(
 ) -> dict[str, Any]:
     """What was proposed and not carried out, the newest first, and what that cost."""
     asked: dict[str, Any] = {"since": since, "pool": pool, "action": action, "fate": fate}
-    page = forgone.not_done(here.store, **asked, offset=paged.offset, limit=paged.limit)
+    page = forgone.not_done(here.store, **asked, offset=paged.position, limit=paged.limit)
     totals = forgone.forgone(here.store, **asked)
     return {**paged.rows(page), "totals": totals.to_dicts()}

@@ -8,10 +8,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.link_tokens import LinkSigner
 from api.problems import Refused
 from api.register import Register
 from api.sessions import Sessions
 from api.settings import ApiSettings, Readiness
+from api.slack_messages import Messenger
 from api.throttle import Throttle
 from warehouse.analyst import Analyst
 from warehouse.audit import AuditVia, record
@@ -36,6 +38,8 @@ class Office:
     sessions: Sessions
     register: Register
     throttle: Throttle
+    links: LinkSigner
+    slack: Messenger
     analyst: Analyst | None = None
     """Who answers people's own questions; None where nobody does."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import Field, SecretStr
 
 from api.office import Address, Admin, Here, Office, Operator, Viewer
 from api.problems import Refused
+from api.repeats import tells_a_secret
 from api.shapes import Paged, Rows, Sent, shape_of
 from api.throttle import TooManyTries
 from warehouse import people, tokens, usage
@@ -151,7 +152,12 @@ def list_tokens(here: Here, person: Viewer, paged: Paged) -> dict[str, Any]:
     return paged.rows_of_records(mine, TokenShape)
 
 
-@router.post("/tokens", response_model=IssuedToken, status_code=201)
+@router.post(
+    "/tokens",
+    response_model=IssuedToken,
+    status_code=201,
+    dependencies=[Depends(tells_a_secret)],
+)
 def create_token(here: Here, person: Operator, address: Address, sent: NewToken) -> dict[str, Any]:
     """Make an API token; it is shown this once."""
     owner = sent.user_name or person.name

@@ -19,7 +19,16 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from api.headers import security_headers
-from warehouse import export_errors, people, policies, tokens, unit_costs
+from warehouse import (
+    approval_links,
+    export_errors,
+    paging,
+    people,
+    policies,
+    series,
+    tokens,
+    unit_costs,
+)
 from warehouse.actions import InvalidParameters
 from warehouse.controls import ControlError, InvalidLimit
 from warehouse.decisions import (
@@ -55,6 +64,10 @@ STATUS_OF: dict[type[Exception], int] = {
     InvalidLimit: 422,
     ControlError: 422,
     unit_costs.InvalidUnitCost: 422,
+    paging.BadCursor: 422,
+    series.NoSuchMetric: 404,
+    series.NoSuchEntity: 422,
+    series.BadSteps: 422,
     people.NoSuchUser: 404,
     people.NameTaken: 409,
     people.LastAdmin: 409,
@@ -69,6 +82,9 @@ STATUS_OF: dict[type[Exception], int] = {
     tokens.NoSuchToken: 404,
     tokens.LinkIsUsed: 410,
     tokens.TooMuch: 403,
+    approval_links.NoSuchLink: 404,
+    approval_links.LinkNotGranted: 403,
+    approval_links.LinkIsOver: 410,
 }
 """The status of each error; one that is not here is a fault of ours, 500."""
 
@@ -167,6 +183,7 @@ def _refused(request: Request, error: Exception) -> JSONResponse:
 
 
 _HTTP_DETAILS = {
+    400: "what was sent can't be read: send JSON, in UTF-8",
     404: "nothing is at this address: /api/docs lists what there is",
     405: "this address doesn't take this method: the Allow header says which it takes",
     413: "what was sent is too large",

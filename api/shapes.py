@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
+from urllib.parse import quote
 
 import polars as pl
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from warehouse.paging import Page
+from api.cursors import LENGTH_MAX, cursor_of, position_of
+from warehouse.paging import Page, Position
 from warehouse.schema import Column, columns_of
 
 ROWS_MAX = 1000
@@ -86,6 +88,8 @@ class Rows(Shape, Generic[T]):
     """Rows left out before this page."""
     limit: int
     """Most rows of a page."""
+    next_cursor: str | None
+    """Where the next page begins, to be sent as `cursor`; null where this is the last."""
 
 
 class Paging:
@@ -99,13 +103,26 @@ class Paging:
         limit: Annotated[
             int, Query(ge=1, le=ROWS_MAX, description="Most rows to answer with.")
         ] = ROWS_DEFAULT,
+        cursor: Annotated[
+            str | None,
+            Query(
+                max_length=LENGTH_MAX,
+                description="The `next_cursor` of the page before, with the same filters and "
+                "order: no row is told twice or missed, whatever comes in meanwhile.",
+            ),
+        ] = None,
     ) -> None:
         self.offset, self.limit = offset, limit
+        self.position: Position = offset
+        self._is_by_cursor = cursor is not None
+        if cursor is not None:
+            self.offset, self.position = position_of(cursor)
         self._request, self._response = request, response
 
     def rows(self, page: Page, *, json_columns: Sequence[str] = ()) -> dict[str, Any]:
         """A page of a question as `Rows`, with links to the pages around it."""
-        links = ", ".join(self._links(page.total))
+        next_cursor = self._next_cursor(page)
+        links = ", ".join(self._links(page.total, next_cursor))
         if links:
             self._response.headers["link"] = links
         return {
@@ -113,7 +130,13 @@ class Paging:
             "total": page.total,
             "offset": self.offset,
             "limit": self.limit,
+            "next_cursor": next_cursor,
         }
+
+    def _next_cursor(self, page: Page) -> str | None:
+        seen = self.offset + self.limit
+        is_full = page.end is None or page.rows.height == self.limit
+        return cursor_of(seen, page.end) if seen < page.total and is_full else None
 
     def rows_of_frame(self, frame: pl.DataFrame) -> dict[str, Any]:
         """The page of a whole answer."""
@@ -123,21 +146,25 @@ class Paging:
         """The page of a whole answer of records, with the fields that the shape shows."""
         shown = records[self.offset : self.offset + self.limit]
         items = [{name: getattr(each, name) for name in shape.model_fields} for each in shown]
-        answer = self.rows(Page(pl.DataFrame(), len(records)))
+        answer = self.rows(Page.counted(len(records)))
         return {**answer, "items": items}
 
-    def _links(self, total: int) -> Iterator[str]:
+    def _links(self, total: int, next_cursor: str | None) -> Iterator[str]:
+        if self._is_by_cursor:
+            if next_cursor is not None:
+                yield self._link("next", cursor=next_cursor)
+            return
         last = max(0, (total - 1) // self.limit * self.limit)
-        yield self._link("first", 0)
+        yield self._link("first", offset=0)
         if self.offset > 0:
-            yield self._link("prev", max(0, self.offset - self.limit))
+            yield self._link("prev", offset=max(0, self.offset - self.limit))
         if self.offset + self.limit < total:
-            yield self._link("next", self.offset + self.limit)
-        yield self._link("last", last)
+            yield self._link("next", offset=self.offset + self.limit)
+        yield self._link("last", offset=last)
 
-    def _link(self, relation: str, offset: int) -> str:
-        url = self._request.url.include_query_params(offset=offset, limit=self.limit)
-        return f'<{url.path}?{url.query}>; rel="{relation}"'
+    def _link(self, relation: str, **place: Any) -> str:
+        url = self._request.url.include_query_params(**place, limit=self.limit)
+        return f'<{quote(url.path)}?{url.query}>; rel="{relation}"'
 
 
 Paged = Annotated[Paging, Depends()]

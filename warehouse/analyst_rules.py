@@ -38,7 +38,11 @@ WITHHELD: dict[str, str] = {
     "audit_events": "it holds people's addresses and the questions others asked",
     "tickets": "it is what verdicts are torn from, and of no meaning in itself",
     "rollup_marks": "it only marks how far the roll-ups are",
+    "request_keys": "it is what requests that are sent again are known by",
+    "request_answers": "it holds answers to one person",
     "leases": "it names the hosts that the consoles run on",
+    "decision_messages": "it names the rooms of a chat that is not ours",
+    "approval_links": "it names who may decide by a link, and until when",
     "cluster_rights": "it tells what the console may do in the cluster",
 }
 """Tables that no question reaches, and why."""

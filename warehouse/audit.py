@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from warehouse.paging import Page, page_of
+from warehouse.paging import Page, Position, page_of
 from warehouse.records import AuditEvent
 from warehouse.store import Store
 
-AuditVia = Literal["browser", "api", "rule", "console"]
+AuditVia = Literal["browser", "api", "rule", "console", "link", "slack"]
 
 _EVENTS = """
     SELECT * FROM audit_events
@@ -50,7 +50,7 @@ def audit(
     actor: str | None = None,
     act: str | None = None,
     search: str | None = None,
-    offset: int = 0,
+    offset: Position = 0,
     limit: int = 50,
 ) -> Page:
     """One page of the record, the newest first.

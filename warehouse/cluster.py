@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from warehouse.paging import Page, page_of
+from warehouse.paging import Page, Position, page_of
 from warehouse.records import (
     ClusterEvent,
     ClusterJob,
@@ -69,7 +69,7 @@ def nodes(
     is_ready: bool | None = None,
     is_unschedulable: bool | None = None,
     search: str | None = None,
-    offset: int = 0,
+    offset: Position = 0,
     limit: int = 100,
 ) -> Page:
     """The nodes that are there, by name, a page of them; lists are JSON text."""
@@ -99,7 +99,7 @@ def jobs(
     states: Collection[str] = (),
     node_id: str | None = None,
     search: str | None = None,
-    offset: int = 0,
+    offset: Position = 0,
     limit: int = 100,
 ) -> Page:
     """The Jobs that are there, the newest first, a page of them.
@@ -140,7 +140,7 @@ def events(
     name: str | None = None,
     is_warning: bool | None = None,
     since: datetime | None = None,
-    offset: int = 0,
+    offset: Position = 0,
     limit: int = 100,
 ) -> Page:
     """Events, the newest first, a page of them; each as it was last seen."""

@@ -30,7 +30,7 @@ from warehouse.decision_errors import (
     SecondPersonNeeded,
     TargetBusy,
 )
-from warehouse.paging import Page, page_of
+from warehouse.paging import Page, Position, page_of
 from warehouse.schema import columns_of
 from warehouse.scoreboard import Scoreboard, scoreboard
 from warehouse.store import Store
@@ -258,7 +258,7 @@ def decisions(
     action: str | None = None,
     search: str | None = None,
     newest_first: bool = True,
-    offset: int = 0,
+    offset: Position = 0,
     limit: int = 50,
 ) -> Page:
     """One page of the decisions as they stand at `now`, with the fields of `DecisionState`.

@@ -20,7 +20,7 @@ from warehouse.export_kinds import KIND_OF, ExportKind
 from warehouse.export_periods import ExportSpan, Meterings, Period, day_of
 from warehouse.export_places import Place
 from warehouse.focus import Names
-from warehouse.paging import Page, page_of
+from warehouse.paging import Page, Position, page_of
 from warehouse.records import Export
 from warehouse.store import Store
 
@@ -56,7 +56,7 @@ def history(
     span: ExportSpan | None = None,
     outcome: str | None = None,
     place: str | None = None,
-    offset: int = 0,
+    offset: Position = 0,
     limit: int = 100,
 ) -> Page:
     """Every export and every failure, the newest first; columns are those of `exports`."""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from warehouse import rollups
-from warehouse.paging import Page, page_of
+from warehouse.paging import Page, Position, page_of
 from warehouse.records import NodeReading, Pool, PoolState
 from warehouse.store import Store
 
@@ -156,7 +156,7 @@ def nodes(
     search: str | None = None,
     sort: str = "node_id",
     descending: bool = False,
-    offset: int = 0,
+    offset: Position = 0,
     limit: int = 100,
 ) -> Page:
     """The nodes as last read, one page of them."""

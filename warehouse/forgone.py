@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import polars as pl
 
-from warehouse.paging import Page, page_of
+from warehouse.paging import Page, Position, page_of
 from warehouse.store import Store
 
 Fate = Literal[
@@ -72,7 +72,7 @@ def not_done(
     pool: str | None = None,
     action: str | None = None,
     fate: Fate | None = None,
-    offset: int = 0,
+    offset: Position = 0,
     limit: int = 50,
 ) -> Page:
     """One page of what was proposed and not done, the newest first.

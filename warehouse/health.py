@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from warehouse.paging import Page, page_of
+from warehouse.paging import Page, Position, page_of
 from warehouse.store import Store
 
 HEALTH_WINDOW = timedelta(days=1)
@@ -86,7 +86,7 @@ def collector_health(
 
 
 def collector_runs(
-    store: Store, *, collector: str | None = None, offset: int = 0, limit: int = 50
+    store: Store, *, collector: str | None = None, offset: Position = 0, limit: int = 50
 ) -> Page:
     """Runs of one collector or of all, the newest first."""
     return page_of(

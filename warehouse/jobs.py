@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
 
-from warehouse.paging import Page, page_of
+from warehouse.paging import Page, Position, page_of
 from warehouse.store import Store
 
 JOB_STATES = ("queued", "running", "finished", "failed", "left")
@@ -71,7 +72,7 @@ def jobs(
     search: str | None = None,
     sort: str = "submitted_at",
     descending: bool = True,
-    offset: int = 0,
+    offset: Position = 0,
     limit: int = 100,
 ) -> Page:
     """One page of the jobs, each with its state, waits, price and what it was charged so far.
@@ -89,7 +90,7 @@ def jobs(
     order = f"place {'DESC' if descending else 'ASC'} NULLS LAST, job_id"
     listed = f"SELECT job_id, submitted_at, {sort} AS place FROM ({_SEEN % ''}) WHERE {where}"
     page = page_of(store, listed, order=order, offset=offset, limit=limit, now=now, **asked)
-    return Page(_told(store, page.rows, now), page.total)
+    return replace(page, rows=_told(store, page.rows, now))
 
 
 def _told(store: Store, listed: pl.DataFrame, now: datetime) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from warehouse.gpu_names import models_like
-from warehouse.paging import Page, page_of
+from warehouse.paging import Page, Position, page_of
 from warehouse.store import Store
 
 FRESH = timedelta(hours=24)
@@ -242,7 +242,7 @@ def offers(
     price_kind: str | None = None,
     tier: str | None = None,
     is_known: bool | None = None,
-    offset: int = 0,
+    offset: Position = 0,
     limit: int = 100,
 ) -> Page:
     """One page of the offers of a span as they came, the newest first.
@@ -280,7 +280,7 @@ def alarms(
     since: datetime,
     provider: str | None = None,
     kind: str | None = None,
-    offset: int = 0,
+    offset: Position = 0,
     limit: int = 50,
 ) -> Page:
     """What sources brought that must not enter as a price, the newest first."""

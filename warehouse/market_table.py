@@ -11,7 +11,7 @@ import polars as pl
 
 from warehouse.market import STANDING
 from warehouse.offers import WINDOW
-from warehouse.paging import Page, page_of
+from warehouse.paging import Page, Position, page_of
 from warehouse.store import Store
 
 SORTS = ("model", "provider", "lowest_usd_per_gpu_hour", "price_usd_per_gpu_hour", "offers",
@@ -75,7 +75,7 @@ def provider_table(
     sort: str | None = None,
     descending: bool = False,
     window: timedelta = WINDOW,
-    offset: int = 0,
+    offset: Position = 0,
     limit: int = 100,
 ) -> Page:
     """A row a model, provider, kind, tier, commitment and source: lowest and median price, age.

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from warehouse.paging import Page, page_of
+from warehouse.paging import Page, Position, page_of
 from warehouse.records import MeteringAlarm
 from warehouse.store import Store
 
@@ -99,7 +99,7 @@ def hours_page(
     tenant: str | None = None,
     pool: str | None = None,
     job_id: str | None = None,
-    offset: int = 0,
+    offset: Position = 0,
     limit: int = 100,
 ) -> Page:
     """A page of `hours`, the newest hour first."""
@@ -131,7 +131,7 @@ def version_of(store: Store, *, since: datetime, until: datetime) -> pl.DataFram
 
 
 def runs(
-    store: Store, *, since: datetime, until: datetime, offset: int = 0, limit: int = 100
+    store: Store, *, since: datetime, until: datetime, offset: Position = 0, limit: int = 100
 ) -> Page:
     """Every metering of the hours of a span, older versions too, the latest made first."""
     return page_of(

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from warehouse.gpu_names import model_of
-from warehouse.paging import Page, page_of
+from warehouse.paging import Page, Position, page_of
 from warehouse.records import Offer
 from warehouse.store import Store
 
@@ -122,7 +122,7 @@ def comparable_offers(
     tier: str | None = None,
     region: str | None = None,
     window: timedelta = WINDOW,
-    offset: int = 0,
+    offset: Position = 0,
     limit: int = 100,
 ) -> Page:
     """What each source said last of each GPU, the cheapest first, in USD per GPU-hour.

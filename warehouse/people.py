@@ -152,6 +152,15 @@ def has_admin(store: Store) -> bool:
     return any(_administers(each) for each in users(store))
 
 
+def may_decide(store: Store, user_name: str) -> bool:
+    """Whether this is a user who may decide, now."""
+    try:
+        found = user(store, user_name)
+    except NoSuchUser:
+        return False
+    return found.is_active and includes(found.role, "operator")
+
+
 def authenticate(
     store: Store, passwords: Passwords, user_name: str, password: str, *, now: datetime
 ) -> User | None:

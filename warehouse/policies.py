@@ -17,7 +17,7 @@ from typing import Literal
 import polars as pl
 
 from warehouse.decision_errors import ReasonNeeded
-from warehouse.paging import Page, page_of
+from warehouse.paging import Page, Position, page_of
 from warehouse.records import AuditEvent, Champion, PolicyVersion, TrainingRun
 from warehouse.store import Store
 
@@ -213,7 +213,7 @@ def challenger(store: Store) -> PolicyVersion | None:
     return found[0] if found else None
 
 
-def policy_versions(store: Store, *, offset: int = 0, limit: int = 50) -> Page:
+def policy_versions(store: Store, *, offset: Position = 0, limit: int = 50) -> Page:
     """One page of the versions, the newest first; fields of several values are JSON text."""
     order = "created_at DESC, policy_id"
     return page_of(store, _NEWEST_OF_EACH, order=order, offset=offset, limit=limit)

@@ -1320,8 +1320,8 @@ class Ticket:
     """The right to do something once. Whoever deletes it in a transaction may."""
 
     decision_id: str
-    """The decision it belongs to."""
-    purpose: Literal["verdict", "execution", "undo"]
+    """The decision it belongs to; of the purpose `link` the approval link."""
+    purpose: Literal["verdict", "execution", "undo", "link"]
     """What may be done once."""
 
 
@@ -1339,7 +1339,7 @@ class Verdict:
     """The hash of what was approved."""
     decided_by: str
     """Who."""
-    via: Literal["browser", "api", "rule"]
+    via: Literal["browser", "api", "rule", "link", "slack"]
     """By which door."""
     reason: str | None = None
     """Why; needed for a reject and an override."""
@@ -1408,7 +1408,7 @@ class Approval:
     """Its hash: two say yes to the same."""
     approved_by: str
     """Who."""
-    via: Literal["browser", "api", "rule"]
+    via: Literal["browser", "api", "rule", "link", "slack"]
     """By which door."""
     reason: str | None = None
     """Why; needed where the parameters were edited."""
@@ -1881,7 +1881,7 @@ class AuditEvent:
     """On what."""
     detail: dict[str, Any]
     """The particulars."""
-    via: Literal["browser", "api", "rule", "console"]
+    via: Literal["browser", "api", "rule", "console", "link", "slack"]
     """By which door."""
     address: str | None = None
     """From where."""
@@ -1929,3 +1929,81 @@ class ClockJump:
     """By how much."""
     noticed_at: datetime
     """The console's instant at which it was noticed."""
+
+
+# -------------------------------------------------------- requests that are sent again
+
+
+@record("request_keys", partition_by="claimed_at", keep_days=2.0)
+class RequestKey:
+    """A request of the API that came with an `Idempotency-Key`, before it was carried out."""
+
+    key_hash: str
+    """SHA-256 of who sent it, where to, and the key."""
+    claim_id: str
+    """This claim; of several that came at once the first row has the key."""
+    fingerprint: str
+    """SHA-256 of what was sent: the same key with something else is refused."""
+    claimed_at: datetime
+    """When it came, by the machine's clock."""
+
+
+@record("request_answers", partition_by="answered_at", keep_days=2.0)
+class RequestAnswer:
+    """What was answered to such a request: the same is answered when it is sent again."""
+
+    claim_id: str
+    """The claim that it answers."""
+    status: Count
+    """The HTTP status; 500 and above let go of the key, so that the next one is carried out."""
+    headers: dict[str, Any]
+    """Its headers that tell of the answer: type, place, ETag."""
+    body: str | None
+    """The answer; None where it told a secret, which is told once."""
+    answered_at: datetime
+    """When, by the machine's clock."""
+
+
+# -- approvals from elsewhere: links, messages -----------------------------------------
+
+
+@record("decision_messages")
+class DecisionMessage:
+    """What became of the message that asks for a decision in a chat: one step of it."""
+
+    decision_id: str
+    """The decision it asks for."""
+    phase: Literal["intended", "posted", "failed", "settled", "not_settled"]
+    """About to be posted, posted, not posted; then told what became of it, or failed to be told."""
+    channel: str | None = None
+    """Where it was posted, by the chat's own id; None where the chat doesn't say."""
+    message_ts: str | None = None
+    """Which message there, by the chat's own id; None where the chat doesn't say."""
+    detail: str | None = None
+    """Why it failed."""
+    recorded_at: datetime
+    """When, by the machine's clock."""
+
+
+@record("approval_links")
+class ApprovalLink:
+    """A signed link to one decision; the newest row of a link holds. It keeps no secret."""
+
+    link_id: str
+    """Its id; what is given out is signed, and can't be made from it."""
+    decision_id: str
+    """The decision it shows."""
+    action_hash: str
+    """The hash of the action that a yes by it is to."""
+    right: Literal["sign_in", "single_use"]
+    """It shows the decision and leads to the console, or it carries one verdict of its own."""
+    speaks_for: str | None = None
+    """Whose verdict it carries; None where it carries none."""
+    made_by: str
+    """Who made it."""
+    is_active: bool
+    """False once it was revoked."""
+    expires_at: datetime
+    """Until when it opens, by the machine's clock."""
+    recorded_at: datetime
+    """When this row was written."""

@@ -22,6 +22,10 @@ MEMORY_MEGABYTES = 2048
 """By default, of DuckDB in a process: enough for a day of 16,000 GPUs, little for a small pod."""
 
 
+ORIGIN = r"https?://(\*\.)?[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?"
+"""An origin as a content policy may name it: nothing that would end the directive."""
+
+
 def _default_home() -> Path:
     data_home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(data_home) / "pilothouse"
@@ -108,6 +112,33 @@ class Settings(BaseSettings):
     is_behind_https: bool = Field(
         False, description="Whether browsers reach it by https: cookies are then marked Secure."
     )
+    embed_origins: str = Field(
+        "",
+        pattern=rf"^({ORIGIN}(\s*,\s*{ORIGIN})*)?$",
+        description=(
+            "Origins, separated by commas (`https://portal.example.org`), whose pages may hold the "
+            "embedded approval in a frame; empty for none."
+        ),
+    )
+    slack_webhook_url: SecretStr | None = Field(
+        None, description="Slack's incoming webhook to which waiting decisions are posted."
+    )
+    slack_bot_token: SecretStr | None = Field(
+        None,
+        description=(
+            "Token of a Slack app with the scope `chat:write`, used instead of the webhook: its "
+            "messages can be updated whoever decides."
+        ),
+    )
+    slack_channel: str = Field("", description="Channel's id to which the app posts.")
+    slack_signing_secret: SecretStr | None = Field(
+        None, description="The app's signing secret; without it buttons in Slack decide nothing."
+    )
+    slack_users: str = Field(
+        "",
+        pattern=r"^(\s*[A-Z0-9]+\s*=\s*[^=,\s]+\s*(,|$))*$",
+        description="Who is who: `U012AB3CD=alice,U045EF6GH=bob`; others decide nothing in Slack.",
+    )
     admin_password: SecretStr | None = Field(
         None,
         description=(
@@ -116,6 +147,15 @@ class Settings(BaseSettings):
     )
     metrics_are_open: bool = Field(
         False, description="Whether /metrics answers without a token, for a scraper on loopback."
+    )
+    requests_per_minute: int = Field(
+        1200,
+        ge=0,
+        le=10_000_000,
+        description=(
+            "Requests of the API that one token may send a minute, and at most in one go; "
+            "0 for no limit."
+        ),
     )
     fleet: Literal["simulated", "kubernetes", "none"] = Field(
         "simulated",

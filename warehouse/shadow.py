@@ -6,13 +6,13 @@ is stands beside it: its promises against what was realised, and its replay agai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 import polars as pl
 
-from warehouse.paging import Page, page_of
+from warehouse.paging import Page, Position, page_of
 from warehouse.store import Store
 
 __all__ = [
@@ -119,7 +119,7 @@ def proposals(
     *,
     pool: str | None = None,
     role: str | None = None,
-    offset: int = 0,
+    offset: Position = 0,
     limit: int = 50,
 ) -> Page:
     """One page of the ledger of shadow proposals, the newest first.
@@ -133,13 +133,10 @@ def proposals(
     seen = page.rows["observation_id"].drop_nulls().unique().to_list()
     if not seen:
         nothing = {"done": pl.String(), "missed_gain_usd_per_hour": pl.Float64()}
-        return Page(
-            page.rows.with_columns(pl.lit(None, kind).alias(n) for n, kind in nothing.items()),
-            page.total,
-        )
-    return Page(
-        _with_what_was_done(page.rows, store.query(_DONE, observation_ids=seen)), page.total
-    )
+        empty = (pl.lit(None, kind).alias(name) for name, kind in nothing.items())
+        return replace(page, rows=page.rows.with_columns(empty))
+    done = store.query(_DONE, observation_ids=seen)
+    return replace(page, rows=_with_what_was_done(page.rows, done))
 
 
 def _with_what_was_done(rows: pl.DataFrame, done: pl.DataFrame) -> pl.DataFrame:

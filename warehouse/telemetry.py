@@ -28,14 +28,14 @@ def fleet_load(
 
     A step is a multiple of 60 s; a GPU's mean over it is weighed by its readings.
     """
-    period = _period_for(step_seconds)
+    period = period_for(step_seconds)
     return store.query(
         f"""
         WITH gpu AS (
             SELECT time_bucket(to_seconds($step), starts_at) AS "at", gpu_id,
-                {_mean("utilisation_mean_ratio", period, step_seconds)} AS used,
-                {_mean("held_ratio", period, step_seconds)} AS held,
-                {_mean("power_mean_watts", period, step_seconds)} AS power
+                {gpu_mean("utilisation_mean_ratio", period, step_seconds)} AS used,
+                {gpu_mean("held_ratio", period, step_seconds)} AS held,
+                {gpu_mean("power_mean_watts", period, step_seconds)} AS power
             FROM gpu_rollups
             WHERE period_seconds = $period AND {_SPAN} AND ($pool IS NULL OR pool = $pool)
                 AND parent_gpu_id IS NULL
@@ -54,7 +54,7 @@ def fleet_load(
     )
 
 
-def _period_for(step_seconds: int) -> int:
+def period_for(step_seconds: int) -> int:
     """The longest roll-up that steps of this length are made of."""
     fitting = [period for period in PERIODS_SECONDS if step_seconds % period == 0]
     if not fitting:
@@ -62,7 +62,7 @@ def _period_for(step_seconds: int) -> int:
     return max(fitting)
 
 
-def _mean(column: str, period: int, step: int) -> str:
+def gpu_mean(column: str, period: int, step: int) -> str:
     """A GPU's mean over a step; of a step that is one period that period's."""
     if period == step:
         return column

@@ -38,7 +38,7 @@ from warehouse.decision_errors import (
 from warehouse.records import Approval, AuditEvent, Decision, Ticket, Verdict
 from warehouse.store import Store
 
-Via = Literal["browser", "api", "rule"]
+Via = Literal["browser", "api", "rule", "link", "slack"]
 VerdictKind = Literal["approve", "override", "reject", "lapse"]
 Purpose = Literal["verdict", "execution", "undo"]
 

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from api.application import bare_app, bring_door_outside, create_api
 from api.office import Office
+from api.rate_limits import RateLimits
 from api.settings import ApiSettings
 from api.throttle import Throttle
 from tests.makers import NOON
@@ -61,7 +62,7 @@ class Console:
     wall: HandClock
     readiness: Reasons
     seconds: list[float]
-    """The throttle's clock."""
+    """The clock of the throttle and of the rate limits."""
     _open: ExitStack
 
     def visitor(self, **options: object) -> TestClient:
@@ -128,6 +129,7 @@ def make_console(store: Store, tmp_path: Path) -> Iterator[MakeConsole]:
             **settings: object,
         ) -> Console:
             app = bare_app()
+            per_minute = int(str(settings.get("requests_per_minute", 0)))
             clock, wall, readiness, seconds = HandClock(), HandClock(), Reasons(), [0.0]
             office = create_api(
                 app,
@@ -138,6 +140,7 @@ def make_console(store: Store, tmp_path: Path) -> Iterator[MakeConsole]:
                 readiness=readiness,
                 passwords=Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)),
                 throttle=Throttle(lambda: seconds[0]),
+                rate_limits=RateLimits(per_minute, lambda: seconds[0]),
             )
             if not is_first_run and not has_admin(store):
                 create_user(store, office.passwords, "root", "admin", now=NOON, password=PASSWORD)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
+from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from api.export_shapes import Answered
+from api.exports import FileAnswer
 from tests.api.conftest import Console
 from tests.exporting import exporter_to, meter
 from warehouse.audit import audit
@@ -160,3 +164,19 @@ def test_what_cannot_be_exported_is_refused_with_why(console: Console) -> None:
 def test_a_viewer_asks_for_none(viewer: TestClient) -> None:
     asked = {"from_day": "2026-11-01", "to_day": "2026-11-01"}
     assert viewer.post(BASE, json=asked).status_code == 403
+
+
+def test_a_file_is_closed_though_whoever_asked_is_gone_before_its_first_part(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "part-0.parquet"
+    path.write_bytes(b"rows")
+    opened = path.open("rb")
+
+    async def gone(message: object = None) -> None:
+        raise OSError("nobody is there any more")
+
+    answer = FileAnswer(opened, iter([b"rows"]))
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(answer({"type": "http", "asgi": {"spec_version": "2.4"}}, gone, gone))
+    assert opened.closed
